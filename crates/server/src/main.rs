@@ -1,0 +1,2 @@
+//! `duolog`: the broker.
+fn main() {}

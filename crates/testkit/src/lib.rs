@@ -1,0 +1,1 @@
+//! Simulated time, chance and disk.
