@@ -53,8 +53,7 @@ fn assert_same(rebuilt: &Bytes, want: &[Record], batch: &Bytes) {
         verify_crc(rebuilt).expect("a rebuilt batch is valid");
     }
     // Kept records may compress worse than the budget's ratio allows for: this one is fixed.
-    let read: Result<Vec<_>, _> =
-        records(rebuilt, DecodeBudget::fixed(2 << 20)).expect("opens").collect();
+    let read: Result<Vec<_>, _> = records(rebuilt, DecodeBudget::fixed(2 << 20)).expect("opens").collect();
     assert_eq!(read.expect("reads"), want);
 }
 
@@ -69,7 +68,6 @@ fn write_again(header: &BatchHeader, read: &[Record]) {
     let batch = builder.build().expect("builds");
     verify_crc(&batch).expect("a built batch is valid");
     // Headers are bounded by the budget, and uncompressed records are not: this one has room for all.
-    let again: Result<Vec<_>, _> =
-        records(&batch, DecodeBudget::fixed(256 << 20)).expect("opens").collect();
+    let again: Result<Vec<_>, _> = records(&batch, DecodeBudget::fixed(256 << 20)).expect("opens").collect();
     assert_eq!(again.expect("reads"), read);
 }

@@ -94,7 +94,7 @@ fn cut_off_frames_and_garbage_behind_them_are_refused() {
         for cut in [packed.len() - 1, packed.len() / 2, 3] {
             let refused = decompress(codec, &packed[..cut], LIMIT);
             assert!(
-                matches!(refused, Err(BatchError::MalformedCompression { codec: named, .. }) if named == codec),
+                matches!(refused, Err(BatchError::MalformedCompression { codec: c, .. }) if c == codec),
                 "{codec} cut at {cut}: {:?}",
                 refused.map(|bytes| bytes.len())
             );

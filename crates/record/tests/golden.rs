@@ -100,7 +100,7 @@ fn log_append_time_is_the_brokers_for_every_record_and_patched_alike() {
     }
     assert_eq!(read_all(&batch), Ok(want));
 
-    // The same records as the client sent them, patched with the time of that broker, are that broker's bytes.
+    // The same records as the client sent them, patched with that broker's time, are its bytes.
     let (_, as_sent) = golden("java-zstd").remove(0);
     let mut patched = as_sent.to_vec();
     patch_log_append_time(&mut patched, header.max_timestamp);

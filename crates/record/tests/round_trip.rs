@@ -78,7 +78,8 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_behind_the_crc_is_noticed(
-        given in given_records(), codec in codec(), place in any::<proptest::sample::Index>(), bit in 0_u32..8,
+        given in given_records(), codec in codec(),
+        place in any::<proptest::sample::Index>(), bit in 0_u32..8,
     ) {
         let batch = builder_of(&given, 0, codec).build().expect("builds");
         let mut flipped = batch.to_vec();
