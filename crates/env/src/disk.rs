@@ -119,7 +119,7 @@ impl AlignedBuf {
     /// No bytes yet, and room for `capacity` of them.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        let mut memory = Vec::with_capacity(capacity + SECTOR_BYTES);
+        let mut memory: Vec<u8> = Vec::with_capacity(capacity + SECTOR_BYTES);
         let start = memory.as_ptr().align_offset(SECTOR_BYTES);
         memory.resize(start, 0);
         Self { memory, start }
