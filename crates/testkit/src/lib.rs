@@ -7,15 +7,20 @@
 //! ```
 //! Knows nothing of logs, protocols or brokers: what is promised and how it is checked comes from the caller.
 
+mod crash;
 mod sim_clock;
 mod sim_disk;
 mod sim_rng;
 
 use std::sync::Arc;
 
+pub use crash::{
+    CrashId, CrashImage, CrashImages, CrashPoint, Explorer, Found, Limits, ParseCrashId, Report, Run,
+    Variant, Violation,
+};
 use duolog_env::Env;
 pub use sim_clock::SimClock;
-pub use sim_disk::{Image, Op, SimDisk, SyncGate, Trace};
+pub use sim_disk::{Image, Inode, Op, SimDisk, SyncGate, Trace};
 pub use sim_rng::SimRng;
 
 /// A whole simulated machine, with its parts in reach.

@@ -22,8 +22,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use content::CHUNK_BYTES;
 use faults::{Faults, eio};
 use file::SimFile;
+pub(crate) use file::TORN_BYTES;
+pub use model::Inode;
 pub use model::Op;
-pub(crate) use model::{Effect, Inode, Model, Pending, View};
+pub(crate) use model::{Effect, Model, View};
 use model::{Name, parent};
 
 /// The size that a disk without a capacity says it has: 1 TiB.

@@ -157,10 +157,10 @@ impl View {
 
 /// A change that no sync has covered yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Pending {
+struct Pending {
     /// The operation that made it.
     op: usize,
-    pub(crate) effect: Effect,
+    effect: Effect,
 }
 
 #[derive(Clone, Debug)]
@@ -231,7 +231,7 @@ pub(crate) struct Model {
     pub(crate) cache: View,
     pub(crate) durable: View,
     /// In the order of their operations.
-    pub(crate) pending: Vec<Pending>,
+    pending: Vec<Pending>,
     /// Files whose cache shows bytes that a failed sync dropped.
     lying_files: BTreeSet<Inode>,
     /// Directories whose sync failed once: no later sync of theirs means anything.
@@ -390,14 +390,14 @@ impl Model {
     }
 
     /// The pending changes that can be seen after a crash: names, and bytes of files that some name may lead to.
-    pub(crate) fn visible_pending(&self) -> Vec<&Pending> {
-        let data = self.pending.iter().filter(|it| it.effect.inode().is_some()).count();
-        if data == 0 {
-            return self.pending.iter().collect();
+    pub(crate) fn visible_pending(&self) -> Vec<Effect> {
+        let effects = self.pending.iter().map(|pending| &pending.effect);
+        if effects.clone().all(|effect| effect.inode().is_none()) {
+            return effects.cloned().collect();
         }
         let mut reachable: BTreeSet<Inode> = self.durable.names.values().copied().collect();
-        reachable.extend(self.pending.iter().filter_map(|it| it.effect.named()));
-        let seen = |it: &&Pending| it.effect.inode().is_none_or(|inode| reachable.contains(&inode));
-        self.pending.iter().filter(seen).collect()
+        reachable.extend(effects.clone().filter_map(Effect::named));
+        let seen = |effect: &&Effect| effect.inode().is_none_or(|inode| reachable.contains(&inode));
+        effects.filter(seen).cloned().collect()
     }
 }
