@@ -161,6 +161,11 @@ impl Log {
         self.shared.checkpoint().map(|_| ())
     }
 
+    /// Looks at how full the disk is now; the background does so every second.
+    pub fn measure_space(&self) {
+        self.shared.measure_space();
+    }
+
     /// Does one step of what the background does ahead of the writer: zeroes a file, makes a spare. Only for logs
     /// without threads. Returns whether more is left.
     ///

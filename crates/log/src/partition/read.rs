@@ -147,7 +147,8 @@ fn plan(core: &Core, state: &State, spec: &ReadSpec) -> Result<Plan, ReadError> 
             continue;
         }
         let fits = bytes + entry.len as usize <= spec.max_bytes;
-        if !fits && !(entries.is_empty() && spec.at_least_one) {
+        let must = entries.is_empty() && spec.at_least_one;
+        if !(fits || must) {
             gap_end = None;
             break;
         }

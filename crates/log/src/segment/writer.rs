@@ -65,7 +65,7 @@ impl<'a> SegmentWriter<'a> {
     pub(crate) fn add(&mut self, entry: TailEntry, bytes: &[u8]) -> io::Result<()> {
         let base = self.block.entries.first().map_or(entry.base, |(first, _)| first.base);
         if !self.block.entries.is_empty()
-            && (self.block.data.len() + bytes.len() > BLOCK_TARGET_BYTES || delta(base, entry.end).is_none())
+            && (self.block.data.len() + bytes.len() > self.block_bytes() || delta(base, entry.end).is_none())
         {
             self.flush_block()?;
         }
@@ -92,6 +92,11 @@ impl<'a> SegmentWriter<'a> {
     pub(crate) fn finish(mut self) -> io::Result<Vec<SegmentMeta>> {
         self.flush_block()?;
         Ok(self.segments)
+    }
+
+    /// Small segments get small blocks, so that they are sealed where they should be.
+    fn block_bytes(&self) -> usize {
+        usize::try_from(self.seal_bytes).map_or(BLOCK_TARGET_BYTES, |seal| seal.min(BLOCK_TARGET_BYTES))
     }
 
     fn flush_block(&mut self) -> io::Result<()> {
