@@ -39,8 +39,15 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     for package in metadata["packages"].as_array().unwrap() {
         let Some(name) = short(package["name"].as_str().unwrap()) else { continue };
-        let normal = package["dependencies"].as_array().unwrap().iter().filter(|dependency| dependency["kind"].is_null());
-        found.insert(name, normal.filter_map(|dependency| short(dependency["name"].as_str().unwrap())).collect());
+        let normal = package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|dependency| dependency["kind"].is_null());
+        found.insert(
+            name,
+            normal.filter_map(|dependency| short(dependency["name"].as_str().unwrap())).collect(),
+        );
     }
     found
 }
@@ -50,12 +57,16 @@ fn dependencies_point_down() {
     let line = |name: &str| LINES.iter().position(|names| names.contains(&name));
     let dependencies = dependencies();
     for name in LINES.iter().flat_map(|names| names.iter()) {
-        assert!(dependencies.contains_key(*name), "no crate `{name}` any more: mend LINES and ARCHITECTURE.md");
+        assert!(
+            dependencies.contains_key(*name),
+            "no crate `{name}` any more: mend LINES and ARCHITECTURE.md"
+        );
     }
     for (name, below) in &dependencies {
         let Some(own) = line(name) else { continue };
         for dependency in below {
-            let other = line(dependency).unwrap_or_else(|| panic!("`{name}` depends on `{dependency}`, which only proves"));
+            let other = line(dependency)
+                .unwrap_or_else(|| panic!("`{name}` depends on `{dependency}`, which only proves"));
             assert!(other > own, "`{name}` must not depend on `{dependency}`: dependencies point down");
             assert!(!NEVER.contains(&(name.as_str(), dependency)), "`{name}` must never know `{dependency}`");
         }
