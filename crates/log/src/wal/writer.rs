@@ -93,10 +93,10 @@ impl Writer {
             self.rotate(log)?;
         }
         let (group, header) = self.encode(entries, payload_bytes, size as usize, log.durability.lsn());
-        if cfg!(seeded_bug = "ack_before_sync") {
+        if duolog_env::seeded_bug("ack_before_sync") {
             log.durability.advance(header.last_lsn());
         }
-        if cfg!(seeded_bug = "high_watermark_before_sync") {
+        if duolog_env::seeded_bug("high_watermark_before_sync") {
             publish(log, self.file.header.seq, self.position, entries, self.next_lsn);
         }
         self.file.claim(self.position + size);
@@ -118,7 +118,7 @@ impl Writer {
             return Ok(());
         }
         log.tail.push(self.file.header.seq, at, Bytes::from_owner(group));
-        if !cfg!(seeded_bug = "high_watermark_before_sync") {
+        if !duolog_env::seeded_bug("high_watermark_before_sync") {
             publish(log, self.file.header.seq, at, entries, first_lsn);
         }
         *log.point.lock() = self.point();
