@@ -417,3 +417,7 @@ fn header_error(error: BatchError) -> ProduceError {
 fn record_error(error: BatchError) -> ProduceError {
     ProduceError::Invalid { detail: error.to_string() }
 }
+
+#[cfg(test)]
+#[path = "produce_tests.rs"]
+mod tests;

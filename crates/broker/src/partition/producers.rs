@@ -185,3 +185,7 @@ impl Producers {
 fn is_expired(producer: &Producer, now: TimestampMs, expiration_ms: i64) -> bool {
     now.0.saturating_sub(producer.last_used.0) >= expiration_ms
 }
+
+#[cfg(test)]
+#[path = "producers_tests.rs"]
+mod tests;

@@ -193,3 +193,93 @@ fn decode_producer(reader: &mut Reader<'_>) -> Result<Producer, CodecError> {
     }
     Ok(producer)
 }
+
+#[cfg(test)]
+mod tests {
+    use duolog_record::BatchBuilder;
+    use duolog_types::Nanos;
+
+    use super::*;
+
+    /// A clock that stands still.
+    struct At(i64);
+
+    impl Clock for At {
+        fn wall(&self) -> Nanos {
+            Nanos(self.0 * 1_000_000)
+        }
+
+        fn monotonic(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+
+        fn sleep(&self, _span: std::time::Duration) -> duolog_env::Sleep {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn table() -> ProducersTable {
+        ProducersTable::new(Arc::new(At(77)))
+    }
+
+    fn batch(id: i64, sequence: i32) -> bytes::Bytes {
+        let mut builder =
+            BatchBuilder::new(Offset::ZERO).producer(ProducerId(id), ProducerEpoch(0), sequence);
+        builder.push(TimestampMs(5), None, None).unwrap();
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn snapshot_and_replay_rebuild_the_producers() {
+        let (near, far) = (PartitionId(3), PartitionId(3 + 256));
+        let live = table();
+        for offset in 0..8 {
+            let header = BatchHeader::parse(&batch(9, offset as i32)).unwrap();
+            live.state(near).lock().producers.record(&header, Offset(offset), Lsn(10), TimestampMs(77));
+        }
+        let header = BatchHeader::parse(&batch(4, 0)).unwrap();
+        live.state(far).lock().producers.record(&header, Offset(100), Lsn(12), TimestampMs(77));
+
+        let snapshot = live.snapshot(3);
+        assert_eq!(snapshot.as_of, Lsn(12), "the newest entry of any partition of the shard");
+        let restored = table();
+        restored.restore(3, &snapshot.bytes).unwrap();
+        // What lies in the WAL is handed in again, also what the snapshot has, and then what it hasn't.
+        for offset in 5..9 {
+            restored.apply_batch(near, Offset(offset), &batch(9, offset as i32));
+        }
+        let state = restored.state(near);
+        let producers = &state.lock().producers;
+        assert_eq!(producers.applied_to, Offset(9));
+        let (_, producer) = producers.sorted()[0];
+        let sequences: Vec<_> = producer.batches().iter().map(|batch| batch.first_sequence).collect();
+        assert_eq!(sequences, [4, 5, 6, 7, 8]);
+        assert!(producer.batches().iter().all(|batch| batch.lsn == Lsn::ZERO), "all durable after a restart");
+        assert_eq!(restored.state(far).lock().producers.applied_to, Offset(101));
+    }
+
+    #[test]
+    fn deleted_partitions_are_let_go() {
+        let table = table();
+        for partition in [1, 2, 257] {
+            table.apply_batch(PartitionId(partition), Offset(0), &batch(1, 0));
+        }
+        table.keep_only(|partition| partition != PartitionId(2));
+        table.forget(PartitionId(257));
+        assert_eq!(table.state(PartitionId(2)).lock().producers.len(), 0);
+        assert_eq!(table.state(PartitionId(257)).lock().producers.len(), 0);
+        assert_eq!(table.state(PartitionId(1)).lock().producers.len(), 1);
+    }
+
+    #[test]
+    fn damaged_snapshots_are_refused() {
+        let live = table();
+        live.apply_batch(PartitionId(3), Offset(0), &batch(9, 0));
+        let bytes = live.snapshot(3).bytes;
+        for cut in 0..bytes.len() {
+            assert!(table().restore(3, &bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(table().restore(4, &bytes).unwrap_err().contains("partition"), "another shard's");
+        assert!(table().apply(3, &[1], Lsn(1)).is_err(), "the table has no frames");
+    }
+}
