@@ -327,6 +327,7 @@ impl Catalog {
         state.put(record.clone(), lsn);
 
         topic.shared.set_config(config);
+        topic.partitions.iter().for_each(|partition| partition.apply_config());
         let topic = Topic {
             record,
             partitions: topic.partitions.clone(),

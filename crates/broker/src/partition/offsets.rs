@@ -171,17 +171,13 @@ impl Partition {
     /// # Errors
     /// See [`DeleteRecordsError`].
     pub fn delete_records(&self, to: Option<Offset>) -> Result<Deleted, DeleteRecordsError> {
-        let mut state = self.state.lock();
         let (log_start, high_watermark) = (self.log.start(), self.log.high_watermark());
         let to = to.unwrap_or(high_watermark);
         if to < Offset::ZERO || to > high_watermark {
             return Err(DeleteRecordsError::OutOfRange { to, log_start, high_watermark });
         }
-        if to > log_start {
-            let lsn = self.log.trim(to)?;
-            state.last_trim = state.last_trim.max(lsn);
-        }
-        Ok(Deleted { log_start: log_start.max(to), lsn: state.last_trim })
+        let lsn = self.log.trim(to)?;
+        Ok(Deleted { log_start: log_start.max(to), lsn })
     }
 }
 

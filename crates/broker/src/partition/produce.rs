@@ -222,18 +222,18 @@ impl Partition {
         let now = context.arrival.to_ms();
         let size_bytes = bytes.len() as u64;
 
-        let mut state = self.state.lock();
+        let mut producers = self.producers.lock();
         let log_start = self.log.start();
         if header.producer_id != NO_PRODUCER_ID {
             let expiration_ms = self.context.producer_expiration_ms;
-            state.producers.expire_one(header.producer_id, now, expiration_ms);
-            if let Verdict::Duplicate(sent) = state.producers.check(&header)? {
+            producers.expire_one(header.producer_id, now, expiration_ms);
+            if let Verdict::Duplicate(sent) = producers.check(&header)? {
                 count(&self.context.counters.duplicates, 1);
                 return Ok(Produced {
                     base_offset: sent.base_offset,
                     log_append_time: sent.log_append_time,
                     log_start,
-                    lsn: sent.lsn,
+                    lsn: if cfg!(seeded_bug = "duplicate_before_durable") { Lsn::ZERO } else { sent.lsn },
                     duplicate: true,
                 });
             }
@@ -245,8 +245,8 @@ impl Partition {
             max_timestamp: header.max_timestamp,
             arrival: context.arrival,
         })?;
-        state.producers.record(&header, appended.base_offset, appended.lsn, now);
-        drop(state);
+        producers.record(&header, appended.base_offset, appended.lsn, now);
+        drop(producers);
 
         let counters = &self.context.counters;
         count(&counters.batches, 1);

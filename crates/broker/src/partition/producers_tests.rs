@@ -103,6 +103,19 @@ fn producers_expire_by_last_use() {
 }
 
 #[test]
+fn a_flood_of_producers_pushes_the_oldest_out() {
+    let mut producers = Producers::default();
+    let header = header(0, 0, 0, 1);
+    for id in 0..PRODUCERS_MAX as i64 + 1 {
+        let header = BatchHeader { producer_id: ProducerId(id), ..header };
+        producers.record(&header, Offset(id), Lsn(1), TimestampMs(id));
+    }
+    assert_eq!(producers.len(), PRODUCERS_MAX - PRODUCERS_MAX / 8 + 1);
+    let oldest = producers.sorted()[0].0;
+    assert_eq!(oldest, ProducerId(PRODUCERS_MAX as i64 / 8), "the newest and those before it are kept");
+}
+
+#[test]
 fn a_replay_over_a_newer_snapshot_changes_nothing() {
     let mut live = Producers::default();
     let batches: Vec<_> =
