@@ -282,20 +282,19 @@ fn check(batch: Bytes, config: &TopicConfig, context: ProduceContext) -> Result<
     check_header(&header, context)?;
     check_timestamps(&batch, &header, config, context.arrival.to_ms())?;
 
-    let bytes = match config.compression {
-        Some(codec) if header.compression().ok() != Some(codec) => {
-            let bytes = recompress(&batch, &header, codec)?;
-            check_size(&bytes, config)?;
-            bytes
-        }
-        _ => batch,
-    };
-    if config.timestamp_type == TimestampType::CreateTime {
-        let header = BatchHeader::parse(&bytes).map_err(header_error)?;
-        return Ok(Checked { bytes, header });
+    let wanted = config.compression.filter(|codec| header.compression().ok() != Some(*codec));
+    if wanted.is_none() && config.timestamp_type == TimestampType::CreateTime {
+        return Ok(Checked { bytes: batch, header });
     }
+    let bytes = match wanted {
+        Some(codec) => recompress(&batch, &header, codec)?,
+        None => batch,
+    };
+    check_size(&bytes, config)?;
     let mut copy = BytesMut::from(bytes);
-    duolog_record::patch_log_append_time(&mut copy, context.arrival.to_ms());
+    if config.timestamp_type == TimestampType::LogAppendTime {
+        duolog_record::patch_log_append_time(&mut copy, context.arrival.to_ms());
+    }
     let header = BatchHeader::parse(&copy).map_err(header_error)?;
     Ok(Checked { bytes: copy.freeze(), header })
 }
