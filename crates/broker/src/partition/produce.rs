@@ -156,9 +156,9 @@ pub enum ProduceError {
     #[error("a client's batch may not say that it has log append time")]
     LogAppendTime,
     /// `INVALID_TIMESTAMP`, with `record_errors`: records from too far in the past or the future.
-    #[error("{} records have timestamps that the topic does not allow", errors.len())]
+    #[error("{} or more records have timestamps that the topic does not allow", errors.len())]
     Timestamps {
-        /// Which.
+        /// Which: the first thousand of them.
         errors: Vec<RecordError>,
     },
     /// `INVALID_TXN_STATE`: this broker has no transactions yet.
@@ -193,6 +193,9 @@ pub enum ProduceError {
 
 /// How much a client's batch may decompress to where its records must be read.
 const DECODE: DecodeBudget = DecodeBudget { max_bytes: 64 << 20, floor_bytes: 16 << 20, ratio: 200 };
+
+/// How many bad records of a batch are named: a small batch can hold millions.
+const RECORD_ERRORS_MAX: usize = 1000;
 
 /// A batch that passed all checks that need no lock.
 struct Checked {
@@ -367,6 +370,9 @@ fn check_timestamps(
         if timestamp.0 != -1 && (timestamp < earliest || timestamp > latest) {
             let problem = RecordProblem::Timestamp { timestamp, earliest, latest };
             errors.push(RecordError { batch_index: index, problem });
+            if errors.len() == RECORD_ERRORS_MAX {
+                break;
+            }
         }
     }
     if !errors.is_empty() {
