@@ -118,12 +118,9 @@ pub fn workload(run: &Run<Promise>) {
         }
         if rng.one_in(2) {
             settle(&log);
-            for chosen in &partitions {
-                run.mark(Promise::Revealed {
-                    partition: chosen.id(),
-                    high_watermark: chosen.high_watermark().0,
-                });
-            }
+        }
+        for chosen in &partitions {
+            run.mark(Promise::Revealed { partition: chosen.id(), high_watermark: chosen.high_watermark().0 });
         }
         let durable = log.durable_lsn();
         waiting.retain(|(lsn, promise)| {

@@ -236,7 +236,11 @@ impl Partition {
                     base_offset: sent.base_offset,
                     log_append_time: sent.log_append_time,
                     log_start,
-                    lsn: if cfg!(seeded_bug = "duplicate_before_durable") { Lsn::ZERO } else { sent.lsn },
+                    lsn: if duolog_env::seeded_bug("duplicate_before_durable") {
+                        Lsn::ZERO
+                    } else {
+                        sent.lsn
+                    },
                     duplicate: true,
                 });
             }
