@@ -1,1 +1,5 @@
-//! Placeholder of the crate's doc.
+//! x
+pub mod budget;
+pub mod config;
+pub mod frame;
+pub mod session;
