@@ -12,8 +12,6 @@ pub struct KafkaConfig {
     pub advertised_host: String,
     /// The port that clients are told to connect to. 0: the port that the listener got.
     pub advertised_port: u16,
-    /// This broker's node id in every answer (Kafka: `node.id`).
-    pub node_id: i32,
     /// Largest request, bytes without its length prefix (Kafka: `socket.request.max.bytes`, there 100 MiB).
     /// Checked before anything is allocated.
     pub max_request_bytes: usize,
@@ -52,8 +50,6 @@ pub struct KafkaConfig {
     pub write_timeout: Duration,
     /// How long a stopping broker waits for requests that are being handled.
     pub drain_timeout: Duration,
-    /// Whether Metadata may create the topics it is asked for (Kafka: `auto.create.topics.enable`).
-    pub auto_create_topics: bool,
 }
 
 impl Default for KafkaConfig {
@@ -61,7 +57,6 @@ impl Default for KafkaConfig {
         Self {
             advertised_host: "127.0.0.1".to_owned(),
             advertised_port: 0,
-            node_id: 1,
             // 16 MiB of records, and room for the request around them.
             max_request_bytes: (16 << 20) + (64 << 10),
             max_control_request_bytes: 8 << 20,
@@ -81,7 +76,6 @@ impl Default for KafkaConfig {
             frame_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
-            auto_create_topics: true,
         }
     }
 }

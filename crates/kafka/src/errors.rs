@@ -2,6 +2,12 @@
 //!
 //! Codes and their meaning: Kafka's `org.apache.kafka.common.protocol.Errors`.
 
+use duolog_broker::AppendError;
+use duolog_broker::catalog::{AlterConfigError, CreatePartitionsError, CreateTopicError};
+use duolog_broker::partition::{
+    DeleteRecordsError, EpochError, FetchError, OffsetError, ProduceError,
+};
+
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal $kafka:literal,)*) => {
         /// A Kafka error code. Clients know which ones to retry, and how.
@@ -115,7 +121,9 @@ error_codes! {
     UnknownTopicId = 100 "UNKNOWN_TOPIC_ID",
     /// Topic ids and names were mixed in one fetch session.
     FetchSessionTopicIdError = 106 "FETCH_SESSION_TOPIC_ID_ERROR",
-    /// That kind of endpoint isn't served.
+    /// The endpoint is of another kind.
+    MismatchedEndpointType = 114 "MISMATCHED_ENDPOINT_TYPE",
+    /// There is no such kind of endpoint.
     UnsupportedEndpointType = 115 "UNSUPPORTED_ENDPOINT_TYPE",
 }
 
@@ -136,5 +144,116 @@ impl ErrorCode {
 impl From<ErrorCode> for i16 {
     fn from(code: ErrorCode) -> i16 {
         code.code()
+    }
+}
+
+// What the broker's refusals are called. A refusal that names its Kafka error in `duolog_broker` has it here.
+
+impl From<&AppendError> for ErrorCode {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::Poisoned(_) | AppendError::DiskFull { .. } => Self::KafkaStorageError,
+            AppendError::Overloaded { .. } => Self::NotEnoughReplicas,
+            AppendError::TooLarge { .. } => Self::RecordListTooLarge,
+            AppendError::Dropped(_) => Self::UnknownTopicOrPartition,
+        }
+    }
+}
+
+impl From<&ProduceError> for ErrorCode {
+    fn from(error: &ProduceError) -> Self {
+        match error {
+            ProduceError::NoBatch
+            | ProduceError::NotOneBatch { .. }
+            | ProduceError::Magic { .. }
+            | ProduceError::BaseOffset { .. }
+            | ProduceError::Count { .. }
+            | ProduceError::Control
+            | ProduceError::NegativeSequence { .. }
+            | ProduceError::NegativeEpoch { .. } => Self::InvalidRecord,
+            ProduceError::Corrupt { .. } => Self::CorruptMessage,
+            ProduceError::TooLarge { .. } => Self::MessageTooLarge,
+            ProduceError::Compression { .. } => Self::UnsupportedCompressionType,
+            ProduceError::LogAppendTime | ProduceError::Timestamps { .. } => Self::InvalidTimestamp,
+            ProduceError::Transactional => Self::InvalidTxnState,
+            ProduceError::OutOfOrder { .. } => Self::OutOfOrderSequenceNumber,
+            ProduceError::Fenced { .. } => Self::InvalidProducerEpoch,
+            ProduceError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<&FetchError> for ErrorCode {
+    fn from(error: &FetchError) -> Self {
+        match error {
+            FetchError::OutOfRange { .. } => Self::OffsetOutOfRange,
+            FetchError::Deleted => Self::UnknownTopicOrPartition,
+            FetchError::Storage(_) => Self::KafkaStorageError,
+        }
+    }
+}
+
+impl From<&OffsetError> for ErrorCode {
+    fn from(error: &OffsetError) -> Self {
+        match error {
+            OffsetError::Deleted => Self::UnknownTopicOrPartition,
+            OffsetError::Storage(_) => Self::KafkaStorageError,
+            OffsetError::Records { .. } => Self::CorruptMessage,
+        }
+    }
+}
+
+impl From<EpochError> for ErrorCode {
+    fn from(error: EpochError) -> Self {
+        match error {
+            EpochError::Unknown { .. } => Self::UnknownLeaderEpoch,
+            EpochError::Fenced { .. } => Self::FencedLeaderEpoch,
+        }
+    }
+}
+
+impl From<&DeleteRecordsError> for ErrorCode {
+    fn from(error: &DeleteRecordsError) -> Self {
+        match error {
+            DeleteRecordsError::OutOfRange { .. } => Self::OffsetOutOfRange,
+            DeleteRecordsError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<&CreateTopicError> for ErrorCode {
+    fn from(error: &CreateTopicError) -> Self {
+        match error {
+            CreateTopicError::InvalidName(_) | CreateTopicError::Collides { .. } => Self::InvalidTopic,
+            CreateTopicError::Exists { .. } => Self::TopicAlreadyExists,
+            CreateTopicError::InvalidPartitions { .. } => Self::InvalidPartitions,
+            CreateTopicError::InvalidReplicationFactor { .. } => Self::InvalidReplicationFactor,
+            CreateTopicError::InvalidAssignment { .. } => Self::InvalidReplicaAssignment,
+            CreateTopicError::AssignmentAndCount => Self::InvalidRequest,
+            CreateTopicError::Config(_) => Self::InvalidConfig,
+            CreateTopicError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<&CreatePartitionsError> for ErrorCode {
+    fn from(error: &CreatePartitionsError) -> Self {
+        match error {
+            CreatePartitionsError::Unknown { .. } => Self::UnknownTopicOrPartition,
+            CreatePartitionsError::InvalidPartitions { .. } => Self::InvalidPartitions,
+            CreatePartitionsError::InvalidAssignment { .. } => Self::InvalidReplicaAssignment,
+            CreatePartitionsError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<&AlterConfigError> for ErrorCode {
+    fn from(error: &AlterConfigError) -> Self {
+        match error {
+            AlterConfigError::Unknown { .. } => Self::UnknownTopicOrPartition,
+            AlterConfigError::DuplicateKey { .. } | AlterConfigError::NullValue { .. } => Self::InvalidRequest,
+            AlterConfigError::Config(_) => Self::InvalidConfig,
+            AlterConfigError::Log(error) => error.into(),
+        }
     }
 }

@@ -57,8 +57,8 @@ pub struct ApiSnapshot {
     pub sum_s: f64,
 }
 
-impl Default for KafkaMetrics {
-    fn default() -> Self {
+impl KafkaMetrics {
+    pub(crate) fn new(reply_bytes_waiting: std::sync::Arc<AtomicUsize>) -> Self {
         Self {
             apis: APIS.iter().map(|_| ApiCounters::default()).collect(),
             connections: AtomicUsize::new(0),
@@ -66,13 +66,11 @@ impl Default for KafkaMetrics {
             closed_bad_input: AtomicU64::new(0),
             closed_other: AtomicU64::new(0),
             request_bytes: AtomicU64::new(0),
-            reply_bytes_waiting: std::sync::Arc::default(),
+            reply_bytes_waiting,
             fetch_sessions: AtomicUsize::new(0),
         }
     }
-}
 
-impl KafkaMetrics {
     pub(crate) fn request(&self, api: usize, bytes: usize) {
         self.apis[api].requests.fetch_add(1, Ordering::Relaxed);
         self.request_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -116,7 +114,7 @@ mod tests {
 
     #[test]
     fn durations_land_in_the_bucket_whose_bound_they_do_not_exceed() {
-        let metrics = KafkaMetrics::default();
+        let metrics = KafkaMetrics::new(std::sync::Arc::default());
         for micros in [50, 100, 101, 6_000_000] {
             metrics.answered(0, Duration::from_micros(micros));
         }
