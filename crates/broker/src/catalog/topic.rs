@@ -6,6 +6,7 @@ use duolog_types::{Lsn, Nanos, PartitionId, TopicId};
 
 use crate::Partition;
 use crate::config::TopicConfig;
+use crate::partition::TopicShared;
 
 /// What of a topic is stored: the catalog's frames and snapshots hold this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Topic {
     pub(crate) record: Arc<TopicRecord>,
     pub(crate) partitions: Vec<Arc<Partition>>,
     pub(crate) config: Arc<TopicConfig>,
+    /// What its partitions share with it.
+    pub(crate) shared: Arc<TopicShared>,
     pub(crate) changed: Lsn,
 }
 

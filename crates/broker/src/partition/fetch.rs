@@ -4,7 +4,7 @@ use bytes::Bytes;
 use duolog_log::{Read, ReadError, ReadSpec};
 use duolog_types::Offset;
 
-use super::Partition;
+use super::{Partition, count};
 
 /// What to read from one partition.
 #[derive(Clone, Copy, Debug)]
@@ -87,12 +87,17 @@ impl Partition {
             max_bytes: spec.max_bytes,
             at_least_one: spec.at_least_one,
         });
+        let counters = &self.context.counters;
         let chunk = match read.map_err(|error| fetch_error(error, high_watermark))? {
             Read::Ready(chunk) => chunk,
-            Read::NeedsDisk(cold) => super::blocking(move || cold.run())
-                .await
-                .map_err(|error| fetch_error(error, high_watermark))?,
+            Read::NeedsDisk(cold) => {
+                count(&counters.cold_reads, 1);
+                super::blocking(move || cold.run())
+                    .await
+                    .map_err(|error| fetch_error(error, high_watermark))?
+            }
         };
+        count(&counters.bytes_out, chunk.bytes as u64);
         Ok(fetched(chunk.runs, chunk.bytes, chunk.next_offset))
     }
 }

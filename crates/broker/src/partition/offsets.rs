@@ -1,7 +1,13 @@
 //! Finding offsets: by name (earliest, latest), by time, by leader epoch; and deleting up to one.
 
+use std::ops::Range;
+
+use bytes::Bytes;
 use duolog_log::{AppendError, ReadError};
+use duolog_record::{BatchError, BatchHeader, DecodeBudget, record_keys_and_timestamps};
 use duolog_types::{LeaderEpoch, Lsn, Offset, TimestampMs};
+
+use super::{LEADER_EPOCH, Partition};
 
 /// Which offset is wanted (Kafka: ListOffsets' timestamp field).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,4 +106,120 @@ pub enum DeleteRecordsError {
     /// `KAFKA_STORAGE_ERROR`; [`AppendError::Dropped`] is `UNKNOWN_TOPIC_OR_PARTITION`.
     #[error(transparent)]
     Log(#[from] AppendError),
+}
+
+impl Partition {
+    /// The offset that `query` names; `None` if there is none, which is no error.
+    ///
+    /// # Errors
+    /// The partition is gone, or stored bytes can't be read.
+    pub async fn find_offset(&self, query: OffsetQuery) -> Result<Option<FoundOffset>, OffsetError> {
+        let at = |offset| Ok(Some(FoundOffset { offset, timestamp: None, leader_epoch: LEADER_EPOCH }));
+        match query {
+            OffsetQuery::Earliest | OffsetQuery::EarliestLocal => at(self.log_start()),
+            OffsetQuery::Latest => at(self.high_watermark()),
+            OffsetQuery::LatestStable => at(self.last_stable_offset()),
+            OffsetQuery::LatestTiered | OffsetQuery::EarliestPendingUpload => Ok(None),
+            OffsetQuery::MaxTimestamp => {
+                let log = self.log.clone();
+                self.find_record(None, move || log.find_max_timestamp()).await
+            }
+            OffsetQuery::Timestamp(wanted) => {
+                let log = self.log.clone();
+                self.find_record(Some(wanted), move || log.find_by_timestamp(wanted)).await
+            }
+        }
+    }
+
+    /// Looks for a batch and, in it, for the first record with a timestamp of at least `wanted`, or of the
+    /// largest. Both on a thread that may block.
+    async fn find_record(
+        &self,
+        wanted: Option<TimestampMs>,
+        find_batch: impl FnOnce() -> Result<Option<Bytes>, ReadError> + Send + 'static,
+    ) -> Result<Option<FoundOffset>, OffsetError> {
+        let visible = self.log_start()..self.high_watermark();
+        let search = move || match find_batch().map_err(offset_error)? {
+            Some(batch) => record_at(&batch, wanted, &visible),
+            None => Ok(None),
+        };
+        super::blocking(search).await
+    }
+
+    /// The leader epoch of `requested` or the one before it, and where that one ended (Kafka:
+    /// OffsetForLeaderEpoch). There has been one epoch only, which ends at the high watermark.
+    #[must_use]
+    pub fn end_of_epoch(&self, requested: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        (requested == LEADER_EPOCH).then(|| (LEADER_EPOCH, self.high_watermark()))
+    }
+
+    /// Checks a client's view of the leader (Kafka: `current_leader_epoch`; -1 is `None`).
+    ///
+    /// # Errors
+    /// It is newer or older than ours.
+    pub fn check_leader_epoch(&self, got: Option<LeaderEpoch>) -> Result<(), EpochError> {
+        let current = LEADER_EPOCH;
+        match got {
+            Some(got) if got > current => Err(EpochError::Unknown { got, current }),
+            Some(got) if got < current => Err(EpochError::Fenced { got, current }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes records below `to`; `None` is the high watermark (Kafka: -1). Producers are remembered.
+    ///
+    /// # Errors
+    /// See [`DeleteRecordsError`].
+    pub fn delete_records(&self, to: Option<Offset>) -> Result<Deleted, DeleteRecordsError> {
+        let mut state = self.state.lock();
+        let (log_start, high_watermark) = (self.log.start(), self.log.high_watermark());
+        let to = to.unwrap_or(high_watermark);
+        if to < Offset::ZERO || to > high_watermark {
+            return Err(DeleteRecordsError::OutOfRange { to, log_start, high_watermark });
+        }
+        if to > log_start {
+            let lsn = self.log.trim(to)?;
+            state.last_trim = state.last_trim.max(lsn);
+        }
+        Ok(Deleted { log_start: log_start.max(to), lsn: state.last_trim })
+    }
+}
+
+/// How much the records of a stored batch may decompress to while one of them is looked for.
+const DECODE: DecodeBudget = DecodeBudget { max_bytes: 64 << 20, floor_bytes: 16 << 20, ratio: 200 };
+
+/// The first visible record of `batch` with a timestamp of at least `wanted`, or of the batch's largest.
+///
+/// The log found the batch by the largest timestamp of its header. Should no record have it (a producer can
+/// write into its header what it likes), the first visible offset is the answer: a reader that starts there
+/// misses nothing.
+fn record_at(
+    batch: &Bytes,
+    wanted: Option<TimestampMs>,
+    visible: &Range<Offset>,
+) -> Result<Option<FoundOffset>, OffsetError> {
+    let unreadable =
+        |base_offset, error: BatchError| OffsetError::Records { base_offset, detail: error.to_string() };
+    let header = BatchHeader::parse(batch).map_err(|error| unreadable(visible.start, error))?;
+    let wanted = wanted.unwrap_or(header.max_timestamp);
+    let found = |offset, timestamp| {
+        Ok(Some(FoundOffset { offset, timestamp: Some(timestamp), leader_epoch: LEADER_EPOCH }))
+    };
+    let records =
+        record_keys_and_timestamps(batch, DECODE).map_err(|error| unreadable(header.base_offset, error))?;
+    for record in records {
+        let record = record.map_err(|error| unreadable(header.base_offset, error))?;
+        if record.timestamp >= wanted && visible.contains(&record.offset) {
+            return found(record.offset, record.timestamp);
+        }
+    }
+    let first = header.base_offset.max(visible.start);
+    if visible.contains(&first) { found(first, header.max_timestamp) } else { Ok(None) }
+}
+
+fn offset_error(error: ReadError) -> OffsetError {
+    match error {
+        ReadError::Dropped(_) => OffsetError::Deleted,
+        other => OffsetError::Storage(other),
+    }
 }
