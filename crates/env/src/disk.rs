@@ -98,31 +98,66 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// Cuts or extends (with zeros) the file to `len` bytes.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Extends the file to `len` bytes and reserves room for all of them, so that later writes below `len` can't
+    /// find the disk full.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
 }
 
 /// A held lock file; dropping it lets go.
 pub trait Lock: Send + Sync + fmt::Debug {}
 
-/// Memory for direct I/O: starts at a multiple of [`SECTOR_BYTES`] and is padded to whole sectors.
+/// Memory for direct I/O: its bytes start at a multiple of [`SECTOR_BYTES`].
 pub struct AlignedBuf {
     memory: Vec<u8>,
     start: usize,
-    len: usize,
 }
 
 impl AlignedBuf {
+    /// No bytes yet, and room for `capacity` of them.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        let mut memory: Vec<u8> = Vec::with_capacity(capacity + SECTOR_BYTES);
+        let start = memory.as_ptr().align_offset(SECTOR_BYTES);
+        memory.resize(start, 0);
+        Self { memory, start }
+    }
+
     /// `len` zero bytes.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
-        let memory = vec![0; len + SECTOR_BYTES];
-        let start = memory.as_ptr().align_offset(SECTOR_BYTES);
-        Self { memory, start, len }
+        let mut buf = Self::with_capacity(len);
+        buf.pad_to(len);
+        buf
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Panics
+    /// If they don't fit the capacity: growing would move the memory and lose the alignment.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        assert!(self.memory.len() + bytes.len() <= self.memory.capacity(), "an aligned buffer must not grow");
+        self.memory.extend_from_slice(bytes);
+    }
+
+    /// Appends zeros until there are `len` bytes.
+    ///
+    /// # Panics
+    /// If they don't fit the capacity.
+    pub fn pad_to(&mut self, len: usize) {
+        let end = self.start + len;
+        assert!(end <= self.memory.capacity(), "an aligned buffer must not grow");
+        if end > self.memory.len() {
+            self.memory.resize(end, 0);
+        }
     }
 }
 
 impl AsRef<[u8]> for AlignedBuf {
     fn as_ref(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.len]
+        &self.memory[self.start..]
     }
 }
 
@@ -136,12 +171,12 @@ impl std::ops::Deref for AlignedBuf {
 
 impl std::ops::DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.start + self.len]
+        &mut self.memory[self.start..]
     }
 }
 
 impl fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AlignedBuf({} bytes)", self.len)
+        write!(f, "AlignedBuf({} bytes)", self.as_ref().len())
     }
 }

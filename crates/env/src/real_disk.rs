@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 
 use crate::disk::{Disk, File, Lock, OpenMode, Space};
 
@@ -165,6 +165,14 @@ impl File for RealFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+            // File systems without fallocate only get the length: what is missing shows when it is written.
+            Err(rustix::io::Errno::OPNOTSUPP) => self.set_len(len),
+            other => Ok(other?),
+        }
     }
 }
 

@@ -12,6 +12,15 @@ pub enum Durability {
     Os,
 }
 
+/// What to do about damage below the acknowledged end of the WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DamagePolicy {
+    /// Refuse to open, and say where the damage is.
+    Refuse,
+    /// Lose the damaged range, keep the rest, and say so in the log. Only ever at an operator's word.
+    GiveUp,
+}
+
 /// Settings of a log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -39,6 +48,8 @@ pub struct LogConfig {
     pub queue_bytes: u64,
     /// A segment is sealed when it reaches this size, unless its partition says otherwise, bytes.
     pub segment_bytes: u64,
+    /// What to do about damage below the acknowledged end.
+    pub damage: DamagePolicy,
     /// Whether the log runs its own threads (WAL writer, checkpoints). Without them the owner calls
     /// [`Log::commit`] and [`Log::checkpoint`], as the crash enumerator does.
     ///
@@ -63,6 +74,7 @@ impl LogConfig {
             background_bytes_per_second: 256 << 20,
             queue_bytes: 256 << 20,
             segment_bytes: 1 << 30,
+            damage: DamagePolicy::Refuse,
             threads: true,
         }
     }

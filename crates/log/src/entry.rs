@@ -1,7 +1,7 @@
 //! What is appended: an entry is one or more frames that become durable together or not at all.
 
 use bytes::Bytes;
-use duolog_types::{Nanos, Offset, PartitionId, TimestampMs};
+use duolog_types::{Nanos, PartitionId, TimestampMs};
 
 use crate::table::TableId;
 
@@ -48,15 +48,14 @@ impl Entry {
     }
 }
 
-/// One frame, before its encoding (`wal::frame` has the layout).
+/// One frame of an entry that the log's owner builds. Batches, trims and skips go through [`Partition`].
+///
+/// [`Partition`]: crate::Partition
 #[derive(Debug)]
 pub(crate) enum Frame {
     State { table: TableId, shard: u32, change: Bytes },
     Create { partition: PartitionId },
     Drop { partition: PartitionId },
-    Trim { partition: PartitionId, to: Offset },
-    Skip { partition: PartitionId, from: Offset, to: Offset },
-    Batch { partition: PartitionId, batch: NewBatch, base_offset: Offset },
 }
 
 /// A record batch to append, already judged by the broker.

@@ -16,17 +16,32 @@
 //! Rules that every caller can rely on: an offset names one record for ever; nothing is readable before it is
 //! durable; after a failed write or sync the log takes nothing more ([`Poisoned`]).
 
+mod checkpoint;
+mod codec;
 mod config;
+mod durable;
 mod entry;
 mod error;
-mod seam;
+mod log;
+mod open;
+mod partition;
+mod partitions;
+mod queue;
+mod segment;
+mod space;
+mod stats;
 mod table;
+mod tail;
+mod threads;
+mod wal;
+mod watch;
 
-pub use config::{Durability, LogConfig};
+pub use config::{DamagePolicy, Durability, LogConfig};
 pub use entry::{Entry, NewBatch};
 pub use error::{AppendError, OpenError, Poisoned, ReadError};
-pub use seam::{
-    Appended, Chunk, ColdRead, Extent, Log, LogStats, Partition, Read, ReadSpec, RecoveryReport, Watch,
-    WatchGuard,
-};
+pub use log::Log;
+pub use open::RecoveryReport;
+pub use partition::{Appended, Chunk, ColdRead, Extent, Partition, Read, ReadSpec};
+pub use stats::{LogStats, SYNC_BUCKETS_MICROS};
 pub use table::{ShardSnapshot, Table, TableId};
+pub use watch::{Watch, WatchGuard};
