@@ -12,6 +12,8 @@ pub struct KafkaConfig {
     pub advertised_host: String,
     /// The port that clients are told to connect to. 0: the port that the listener got.
     pub advertised_port: u16,
+    /// Where the data lies, for DescribeLogDirs.
+    pub data_dir: String,
     /// Largest request, bytes without its length prefix (Kafka: `socket.request.max.bytes`, there 100 MiB).
     /// Checked before anything is allocated.
     pub max_request_bytes: usize,
@@ -57,6 +59,7 @@ impl Default for KafkaConfig {
         Self {
             advertised_host: "127.0.0.1".to_owned(),
             advertised_port: 0,
+            data_dir: "duolog-data".to_owned(),
             // 16 MiB of records, and room for the request around them.
             max_request_bytes: (16 << 20) + (64 << 10),
             max_control_request_bytes: 8 << 20,

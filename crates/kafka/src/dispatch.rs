@@ -187,7 +187,13 @@ pub fn parse_header(mut frame: Bytes) -> Result<Header, CloseReason> {
     let body = decoder.take_bytes(remaining).map_err(header_error)?;
     // The one response whose header never became flexible: clients read it before they know the version.
     let flexible_header = flexible && key != API_VERSIONS_KEY;
-    Ok(Header { api: index, version, client_id, frame: ResponseFrame { correlation_id, flexible_header }, body })
+    Ok(Header {
+        api: index,
+        version,
+        client_id,
+        frame: ResponseFrame { correlation_id, flexible_header },
+        body,
+    })
 }
 
 fn header_error(error: kafka_wire_core::DecodeError) -> CloseReason {
@@ -249,7 +255,10 @@ mod tests {
     fn docs_are_what_the_table_says() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/kafka-apis.md");
         if std::env::var_os("DUOLOG_BLESS").is_some() {
-            #[expect(clippy::disallowed_methods, reason = "a test rewrites the generated page when asked to")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a test rewrites the generated page when asked to"
+            )]
             std::fs::write(path, documentation()).unwrap();
         }
         assert_eq!(std::fs::read_to_string(path).unwrap(), documentation(), "run it with DUOLOG_BLESS=1");

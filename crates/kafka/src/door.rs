@@ -28,8 +28,8 @@ const PRODUCE_KEY: i16 = 0;
 #[derive(Debug)]
 pub struct Door {
     /// The broker behind the door.
-    pub broker: Broker,
-    /// Time and chance.
+    pub broker: Arc<Broker>,
+    /// Time and chance: the broker's.
     pub env: Env,
     /// Where clients are told to connect to: host and port.
     pub advertised: (String, u16),
@@ -59,8 +59,7 @@ impl Door {
     /// A door to `broker`. Its sessions end when `draining` turns true.
     #[must_use]
     pub fn new(
-        broker: Broker,
-        env: Env,
+        broker: Arc<Broker>,
         config: KafkaConfig,
         port: u16,
         draining: tokio::sync::watch::Receiver<bool>,
@@ -70,6 +69,7 @@ impl Door {
         let fetch_sessions = Mutex::new(FetchSessions::new(fetch::limits(&config)));
         let shared = Shared::new(config, draining);
         let metrics = Arc::new(KafkaMetrics::new(Arc::clone(&shared.reply_bytes)));
+        let env = broker.env().clone();
         Self { broker, env, advertised, shared, metrics, fetch_sessions }
     }
 

@@ -3,10 +3,8 @@
 //! Codes and their meaning: Kafka's `org.apache.kafka.common.protocol.Errors`.
 
 use duolog_broker::AppendError;
-use duolog_broker::catalog::{AlterConfigError, CreatePartitionsError, CreateTopicError};
-use duolog_broker::partition::{
-    DeleteRecordsError, EpochError, FetchError, OffsetError, ProduceError,
-};
+use duolog_broker::catalog::{AlterConfigError, CreatePartitionsError, CreateTopicError, DeleteTopicError};
+use duolog_broker::partition::{DeleteRecordsError, EpochError, FetchError, OffsetError, ProduceError};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal $kafka:literal,)*) => {
@@ -170,7 +168,8 @@ impl From<&ProduceError> for ErrorCode {
             | ProduceError::Count { .. }
             | ProduceError::Control
             | ProduceError::NegativeSequence { .. }
-            | ProduceError::NegativeEpoch { .. } => Self::InvalidRecord,
+            | ProduceError::NegativeEpoch { .. }
+            | ProduceError::Invalid { .. } => Self::InvalidRecord,
             ProduceError::Corrupt { .. } => Self::CorruptMessage,
             ProduceError::TooLarge { .. } => Self::MessageTooLarge,
             ProduceError::Compression { .. } => Self::UnsupportedCompressionType,
@@ -236,6 +235,15 @@ impl From<&CreateTopicError> for ErrorCode {
     }
 }
 
+impl From<&DeleteTopicError> for ErrorCode {
+    fn from(error: &DeleteTopicError) -> Self {
+        match error {
+            DeleteTopicError::Unknown => Self::UnknownTopicOrPartition,
+            DeleteTopicError::Log(error) => error.into(),
+        }
+    }
+}
+
 impl From<&CreatePartitionsError> for ErrorCode {
     fn from(error: &CreatePartitionsError) -> Self {
         match error {
@@ -251,7 +259,9 @@ impl From<&AlterConfigError> for ErrorCode {
     fn from(error: &AlterConfigError) -> Self {
         match error {
             AlterConfigError::Unknown { .. } => Self::UnknownTopicOrPartition,
-            AlterConfigError::DuplicateKey { .. } | AlterConfigError::NullValue { .. } => Self::InvalidRequest,
+            AlterConfigError::DuplicateKey { .. } | AlterConfigError::NullValue { .. } => {
+                Self::InvalidRequest
+            }
             AlterConfigError::Config(_) => Self::InvalidConfig,
             AlterConfigError::Log(error) => error.into(),
         }

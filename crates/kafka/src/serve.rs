@@ -45,10 +45,10 @@ impl Kafka {
     ///
     /// # Errors
     /// If the listener has no address.
-    pub fn new(listener: TcpListener, broker: Broker, env: Env, config: KafkaConfig) -> io::Result<Self> {
+    pub fn new(listener: TcpListener, broker: Arc<Broker>, config: KafkaConfig) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (draining, receiver) = watch::channel(false);
-        let door = Arc::new(Door::new(broker, env, config, address.port(), receiver));
+        let door = Arc::new(Door::new(broker, config, address.port(), receiver));
         Ok(Self { listener, address, door, draining })
     }
 
@@ -185,7 +185,9 @@ fn closed(peer: SocketAddr, reason: &CloseReason, metrics: &KafkaMetrics) {
             CloseReason::Internal(_) | CloseReason::LogStopped(_) => {
                 tracing::error!(%peer, %reason, "kafka connection closed");
             }
-            CloseReason::UnansweredProduce { .. } => tracing::warn!(%peer, %reason, "kafka connection closed"),
+            CloseReason::UnansweredProduce { .. } => {
+                tracing::warn!(%peer, %reason, "kafka connection closed")
+            }
             _ => tracing::debug!(%peer, %reason, "kafka connection closed"),
         }
     }

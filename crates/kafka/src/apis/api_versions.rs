@@ -11,7 +11,7 @@ use kafka_wire::api_versions_response::ApiVersion as Range;
 use kafka_wire::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_wire_core::StrBytes;
 
-use crate::dispatch::{API_VERSIONS_KEY, APIS, Api, Call, Handled};
+use crate::dispatch::{API_VERSIONS_KEY, APIS, Api, Call, Handled, api_at};
 use crate::errors::ErrorCode;
 use crate::message;
 use crate::session::reply::{Outcome, Reply};
@@ -29,7 +29,8 @@ pub const API: Api = Api {
 };
 
 async fn handle(mut call: Call<'_>) -> Handled {
-    if !(API.min..=API.max).contains(&call.version) {
+    let served = api_at(call.api);
+    if !(served.min..=served.max).contains(&call.version) {
         return unknown_version(call);
     }
     let request: ApiVersionsRequest = call.decode()?;
@@ -53,7 +54,7 @@ fn unknown_version(call: Call<'_>) -> Handled {
     call.count_errors([ErrorCode::UnsupportedVersion.code()]);
     let response = message!(ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
-        api_keys: vec![range(&API)],
+        api_keys: vec![range(api_at(call.api))],
     });
     let frame = call.frame.encode(&response, 0).map_err(|error| {
         crate::session::close::CloseReason::Internal(format!("ApiVersions response version 0: {error}"))

@@ -1,9 +1,12 @@
 //! What several APIs say alike: who the one broker is, and how topics are found.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use duolog_broker::catalog::ConfigChange;
+use duolog_broker::config::ConfigSource;
 use duolog_broker::{Partition, Topic};
-use duolog_types::TopicId;
+use duolog_types::{Lsn, TopicId};
 use kafka_wire_core::{StrBytes, Uuid};
 
 use crate::door::Door;
@@ -19,8 +22,7 @@ pub(crate) const TOPIC_OPERATIONS: i32 =
 
 /// Every operation there is on a cluster: create, alter, describe, cluster action, describe configs, alter
 /// configs, idempotent write.
-pub(crate) const CLUSTER_OPERATIONS: i32 =
-    1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+pub(crate) const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 /// The operations, or that they weren't asked for.
 pub(crate) fn operations(asked: bool, all: i32) -> i32 {
@@ -67,4 +69,80 @@ pub(crate) fn wire_id(id: TopicId) -> Uuid {
 /// A text as the wire has it.
 pub(crate) fn text(text: impl std::fmt::Display) -> Option<StrBytes> {
     Some(StrBytes::from(text.to_string()))
+}
+
+/// Resource type of topics in the APIs about configs.
+pub(crate) const RESOURCE_TOPIC: i8 = 2;
+/// Resource type of brokers.
+pub(crate) const RESOURCE_BROKER: i8 = 4;
+
+/// Kafka's `ConfigSource`.
+pub(crate) fn config_source(source: ConfigSource) -> i8 {
+    match source {
+        ConfigSource::Topic => 1,
+        ConfigSource::StaticBroker => 4,
+        ConfigSource::Default => 5,
+    }
+}
+
+/// A resource whose configs shall change.
+pub(crate) struct Resource {
+    /// Its type.
+    pub(crate) kind: i8,
+    /// Its name.
+    pub(crate) name: StrBytes,
+    /// How, or why the request makes no sense.
+    pub(crate) change: Result<ConfigChange, (ErrorCode, String)>,
+}
+
+/// What became of it.
+pub(crate) struct Altered {
+    pub(crate) kind: i8,
+    pub(crate) name: StrBytes,
+    pub(crate) error: ErrorCode,
+    pub(crate) why: Option<String>,
+}
+
+/// Changes configs, each resource on its own, and says what the answer waits for.
+pub(crate) fn alter_resources(
+    door: &Door,
+    resources: Vec<Resource>,
+    validate_only: bool,
+) -> (Vec<Altered>, Lsn) {
+    let mut seen = HashSet::new();
+    let twice: HashSet<(i8, StrBytes)> = resources
+        .iter()
+        .map(|resource| (resource.kind, resource.name.clone()))
+        .filter(|key| !seen.insert(key.clone()))
+        .collect();
+    let catalog = door.broker.catalog();
+    let mut after = catalog.changed();
+    let altered = resources.into_iter().map(|resource| {
+        let result = if twice.contains(&(resource.kind, resource.name.clone())) {
+            Err((ErrorCode::InvalidRequest, "the resource stands twice in the request".to_owned()))
+        } else {
+            resource.change.and_then(|change| match resource.kind {
+                RESOURCE_TOPIC => catalog
+                    .alter_config(&resource.name, &change, validate_only)
+                    .map_err(|error| (ErrorCode::from(&error), error.to_string())),
+                RESOURCE_BROKER => Err((
+                    ErrorCode::InvalidRequest,
+                    "a broker's configs are set in its configuration file, environment or flags".to_owned(),
+                )),
+                other => Err((
+                    ErrorCode::InvalidRequest,
+                    format!("configs of resource type {other} are not kept here"),
+                )),
+            })
+        };
+        let (error, why) = match result {
+            Ok(lsn) => {
+                after = after.max(lsn);
+                (ErrorCode::None, None)
+            }
+            Err((error, why)) => (error, Some(why)),
+        };
+        Altered { kind: resource.kind, name: resource.name, error, why }
+    });
+    (altered.collect(), after)
 }

@@ -89,7 +89,7 @@ async fn find(
     let epoch = (asked.current_leader_epoch >= 0).then_some(LeaderEpoch(asked.current_leader_epoch));
     partition.check_leader_epoch(epoch)?;
     let query = query(asked.timestamp, version, read_committed)?;
-    let found = partition.list_offset(query).await.map_err(|error| {
+    let found = partition.find_offset(query).await.map_err(|error| {
         tracing::warn!(%error, topic = %topic.name(), partition = asked.partition_index, "looking for an offset failed");
         ErrorCode::from(&error)
     })?;

@@ -8,7 +8,8 @@
 //! Source: KIP-4, KIP-516; Kafka's `KafkaApis.handleTopicMetadataRequest`.
 
 use duolog_broker::Topic;
-use duolog_broker::catalog::{CreateTopicError, NewTopic};
+use duolog_broker::catalog::CreateTopicError;
+use duolog_broker::partition::LEADER_EPOCH;
 use duolog_types::Lsn;
 use kafka_wire::metadata_request::MetadataRequestTopic;
 use kafka_wire::metadata_response::{
@@ -38,6 +39,7 @@ pub const API: Api = Api {
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: MetadataRequest = call.decode()?;
     let door = call.door;
+    // The cluster's id is as young as the data directory.
     let mut after = Lsn::ZERO;
     let topics = match &request.topics {
         // Version 0 can't say null.
@@ -57,7 +59,7 @@ async fn handle(mut call: Call<'_>) -> Handled {
     let broker = message!(MetadataResponseBroker { node_id: door.node_id(), host: door.host(), port: door.port() });
     let response = message!(MetadataResponse {
         brokers: vec![broker],
-        cluster_id: Some(StrBytes::from(door.broker.cluster_id())),
+        cluster_id: Some(StrBytes::from(door.broker.catalog().cluster_id())),
         controller_id: door.node_id(),
         topics: topics,
         cluster_authorized_operations: operations(
@@ -99,8 +101,8 @@ fn find(
         (Err(ErrorCode::UnknownTopicOrPartition), Some(name)) => {
             *after = (*after).max(door.broker.catalog().changed());
             match auto_create(door, name, create) {
-                Ok((topic, lsn)) => {
-                    *after = (*after).max(lsn);
+                Ok(topic) => {
+                    *after = (*after).max(topic.changed());
                     describe(door, request, &topic)
                 }
                 Err(error) => failed(asked, error, Some(name.clone())),
@@ -110,28 +112,19 @@ fn find(
     }
 }
 
-fn auto_create(door: &Door, name: &StrBytes, create: bool) -> Result<(std::sync::Arc<Topic>, Lsn), ErrorCode> {
+fn auto_create(door: &Door, name: &StrBytes, create: bool) -> Result<std::sync::Arc<Topic>, ErrorCode> {
     if let Err(problem) = duolog_broker::catalog::check_name(name) {
         return Err(ErrorCode::from(&CreateTopicError::InvalidName(problem)));
     }
     if !create {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let new = NewTopic { name: name.to_string(), ..NewTopic::default() };
-    match door.broker.catalog().create_topic(new, false) {
-        Ok(created) => {
-            let topic = created.topic.ok_or(ErrorCode::UnknownTopicOrPartition)?;
-            tracing::info!(topic = %name, partitions = created.partitions, "topic created by a client's metadata request");
-            Ok((topic, created.lsn))
-        }
-        // Another client was faster.
-        Err(CreateTopicError::Exists { .. }) => {
-            let topic = door.topic(name)?;
-            let changed = topic.changed();
-            Ok((topic, changed))
-        }
-        Err(error) => Err(ErrorCode::from(&error)),
-    }
+    let topic = door.broker.catalog().get_or_create(name).map_err(|error| {
+        tracing::warn!(topic = %name, %error, "a client's metadata request could not create the topic");
+        ErrorCode::from(&error)
+    })?;
+    tracing::info!(topic = %name, partitions = topic.partitions().len(), "created by a client's metadata request");
+    Ok(topic)
 }
 
 fn failed(asked: &MetadataRequestTopic, error: ErrorCode, name: Option<StrBytes>) -> MetadataResponseTopic {
@@ -142,11 +135,11 @@ fn describe(door: &Door, request: &MetadataRequest, topic: &Topic) -> MetadataRe
     let node = door.node_id();
     let partitions = (0_i32..)
         .zip(topic.partitions())
-        .map(|(index, partition)| {
+        .map(|(index, _)| {
             message!(MetadataResponsePartition {
                 partition_index: index,
                 leader_id: node,
-                leader_epoch: partition.leader_epoch().0,
+                leader_epoch: LEADER_EPOCH.0,
                 replica_nodes: vec![node],
                 isr_nodes: vec![node],
             })

@@ -13,6 +13,8 @@ macro_rules! apis {
     };
 }
 
+mod common;
+
 apis! {
     api_versions,
     metadata,

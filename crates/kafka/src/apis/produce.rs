@@ -132,7 +132,7 @@ fn produce_partition(
         Ok(partition) => partition,
         Err(code) => return failed(index, code, "the topic has no such partition"),
     };
-    match partition.produce(data.records.unwrap_or_else(Bytes::new), context) {
+    match partition.produce(data.records.unwrap_or_default(), context) {
         Ok(produced) => {
             *after = (*after).max(produced.lsn);
             appended(index, &produced)

@@ -287,7 +287,7 @@ async fn draining_ends_idle_sessions_and_lets_replies_leave() {
 
 #[tokio::test]
 async fn large_frames_come_whole_through_a_small_pipe() {
-    let mut session = start(KafkaConfig::default());
+    let session = start(KafkaConfig::default());
     let tail: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     let (mut read, mut write) = tokio::io::split(session.client);
     let send = tokio::spawn({

@@ -74,6 +74,12 @@ pub(crate) struct Kept {
     watch: Watch,
 }
 
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kept({} partitions)", self.partitions.len())
+    }
+}
+
 impl Contents for Kept {
     fn partitions(&self) -> usize {
         self.partitions.len()

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use duolog_broker::partition::{FetchError, FetchSpec};
+use duolog_broker::partition::{FetchError, FetchSpec, LEADER_EPOCH};
 use duolog_broker::{Partition, Watch};
 use duolog_types::{LeaderEpoch, Offset};
 use kafka_wire_core::Uuid;
@@ -139,14 +139,13 @@ async fn look(
     room: usize,
     first: bool,
 ) -> Result<(Visit, PartitionAnswer), Failed> {
-    let leader_epoch = partition.leader_epoch();
     let current = (wanted.current_leader_epoch >= 0).then_some(LeaderEpoch(wanted.current_leader_epoch));
     partition.check_leader_epoch(current).map_err(|error| Failed {
-        current_leader: Some((door.node_id(), leader_epoch.0)),
+        current_leader: Some((door.node_id(), LEADER_EPOCH.0)),
         ..Failed::new(error.into())
     })?;
     if wanted.last_fetched_epoch >= 0
-        && let Some(diverging) = diverging(partition, wanted)
+        && let Some(diverging) = diverging(partition, wanted)?
     {
         let answer = PartitionAnswer { diverging_epoch: Some(diverging), ..standing(partition, wanted.partition) };
         return Ok((Visit::Served, answer));
@@ -198,10 +197,13 @@ fn standing(partition: &Partition, index: i32) -> PartitionAnswer {
 }
 
 /// Where the client's log parts from ours (KIP-595): our epoch that isn't newer than its last one, and that
-/// epoch's end, if the client's position isn't within.
-fn diverging(partition: &Partition, wanted: &Wanted) -> Option<(i32, i64)> {
-    let (epoch, end) = partition.end_of_epoch(LeaderEpoch(wanted.last_fetched_epoch))?;
-    (epoch.0 < wanted.last_fetched_epoch || end.0 < wanted.fetch_offset).then_some((epoch.0, end.0))
+/// epoch's end, if the client's position isn't within. Of an epoch that nothing is known of, Kafka says that the
+/// offset is out of range.
+fn diverging(partition: &Partition, wanted: &Wanted) -> Result<Option<(i32, i64)>, Failed> {
+    let last = LeaderEpoch(wanted.last_fetched_epoch);
+    let (epoch, end) =
+        partition.end_of_epoch(last).ok_or_else(|| Failed::new(ErrorCode::OffsetOutOfRange))?;
+    Ok((epoch < last || end.0 < wanted.fetch_offset).then_some((epoch.0, end.0)))
 }
 
 fn told(answer: &PartitionAnswer) -> Told {
