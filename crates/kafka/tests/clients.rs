@@ -121,7 +121,9 @@ async fn every_codec_goes_through() {
             let (header, _) = batch.unwrap();
             usize::try_from(header.attributes & 7).ok() == code
         });
-        assert!(in_codec, "no batch is stored in {codec}");
+        // librdkafka compresses with lz4 only for brokers that serve FindCoordinator v0 (its feature table).
+        let used = codec != "lz4" || duolog_kafka::dispatch::position(10).is_some();
+        assert_eq!(in_codec, used, "batches stored in {codec}");
     }
     let errors: u64 =
         server.metrics.apis().iter().filter(|api| api.api == "Produce").map(|api| api.errors).sum();

@@ -175,6 +175,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 }
 
+/// A request's frame, without its length, if the request can be said in this version.
+pub fn try_encode<R: RequestResponsePair>(
+    request: &R,
+    version: i16,
+    correlation_id: i32,
+) -> Option<BytesMut> {
+    request.encoded_len(ApiVersion::new(version)).ok().map(|_| encode(request, version, correlation_id))
+}
+
 /// A request's frame, without its length.
 pub fn encode<R: RequestResponsePair>(request: &R, version: i16, correlation_id: i32) -> BytesMut {
     let mut frame = BytesMut::new();
