@@ -31,8 +31,8 @@ mod tables;
 pub use broker::{Broker, BrokerStats, OpenError};
 pub use catalog::{Catalog, Topic};
 pub use duolog_log::{
-    AppendError, Durability, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport, Watch,
-    WatchGuard,
+    AppendError, DamagePolicy, Durability, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport,
+    Watch, WatchGuard,
 };
 pub use duolog_types::Lsn;
 pub use partition::Partition;

@@ -17,7 +17,7 @@ use duolog_types::{Lsn, Offset, PartitionId};
 
 /// Something that a client was told, or could have seen.
 #[derive(Clone, Debug)]
-enum Promise {
+pub enum Promise {
     /// Handed to the log; may or may not survive.
     Submitted {
         partition: PartitionId,
@@ -61,7 +61,7 @@ enum Promise {
 }
 
 /// Runs a random workload; notes what is promised the moment that the log says it is durable.
-fn workload(run: &Run<Promise>) {
+pub fn workload(run: &Run<Promise>) {
     let rng = run.rng();
     let sim = SimEnv::with_disk(run.disk().clone(), rng.below(1 << 40));
     let Ok((log, table)) = open(&sim.env(), config("/data")) else { return };
@@ -118,12 +118,9 @@ fn workload(run: &Run<Promise>) {
         }
         if rng.one_in(2) {
             settle(&log);
-            for chosen in &partitions {
-                run.mark(Promise::Revealed {
-                    partition: chosen.id(),
-                    high_watermark: chosen.high_watermark().0,
-                });
-            }
+        }
+        for chosen in &partitions {
+            run.mark(Promise::Revealed { partition: chosen.id(), high_watermark: chosen.high_watermark().0 });
         }
         let durable = log.durable_lsn();
         waiting.retain(|(lsn, promise)| {
@@ -279,7 +276,7 @@ fn contents(log: &Log, keys: &BTreeMap<String, String>) -> String {
     format!("{keys:?} {:?}", partitions.collect::<Vec<_>>())
 }
 
-fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> {
+pub fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> {
     let env: Env = SimEnv::with_disk(run.disk().clone(), 99).env();
     let (log, table) =
         open(&env, config("/data")).map_err(|error| Violation::new("cannot-open", error.to_string()))?;
@@ -302,12 +299,13 @@ fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> {
     Ok(())
 }
 
+/// `DUOLOG_CRASH_IMAGES` asks for more than the few thousand of a plain `cargo test`.
 #[test]
 fn no_crash_loses_or_invents_anything() {
+    let images = std::env::var("DUOLOG_CRASH_IMAGES").ok().and_then(|count| count.parse().ok());
     let mut explorer =
         Explorer::new(1, "cargo test -p duolog-log --test crash").with_replay_from_env().unwrap();
-    explorer.images = 20_000;
-    explorer.time = Some(std::time::Duration::from_secs(40));
+    explorer.images = images.unwrap_or(2_000);
     let report = explorer.run(workload, check);
     println!("{report:?}");
     report.assert_clean();

@@ -33,7 +33,7 @@ pub(crate) use topic::TopicRecord;
 
 use crate::config::{ConfigEntry, TopicConfig, TopicDefaults, describe_broker, describe_topic, plan_change};
 use crate::partition::{Partition, PartitionContext, TopicShared};
-use crate::{BrokerConfig, OpenError, Poisoned};
+use crate::{BrokerConfig, OpenError};
 use names::collision_key;
 use table::{CLUSTER_SHARD, CatalogTable, cluster_frame, deleted_frame, shard_of, topic_frame};
 
@@ -327,6 +327,7 @@ impl Catalog {
         state.put(record.clone(), lsn);
 
         topic.shared.set_config(config);
+        topic.partitions.iter().for_each(|partition| partition.apply_config());
         let topic = Topic {
             record,
             partitions: topic.partitions.clone(),
@@ -431,13 +432,6 @@ fn base64url(id: [u8; 16]) -> String {
     // 21 groups of 6 bits, and the last 2 bits.
     let groups = (0..21).map(|group| (number >> (122 - 6 * group)) as usize & 63);
     groups.chain([(number as usize & 3) << 4]).map(|index| char::from(ALPHABET[index])).collect()
-}
-
-/// What a closed log says, where only poisoning can be meant.
-impl From<Poisoned> for OpenError {
-    fn from(poisoned: Poisoned) -> Self {
-        OpenError::Append(poisoned.into())
-    }
 }
 
 #[cfg(test)]

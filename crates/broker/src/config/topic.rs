@@ -50,6 +50,8 @@ pub struct TopicConfig {
     pub retention_ms: Option<u64>,
     /// How large a partition may grow; `None` is without limit (`retention.bytes`).
     pub retention_bytes: Option<u64>,
+    /// From which size on a segment is sealed; `None` is the log's own setting (`segment.bytes`).
+    pub segment_bytes: Option<u64>,
     /// The largest batch that is taken (`max.message.bytes`).
     pub max_message_bytes: usize,
     /// Whose clock gives the timestamps (`message.timestamp.type`).
@@ -88,6 +90,10 @@ impl TopicConfig {
             deletes: items(value("cleanup.policy")).any(|item| item == "delete"),
             retention_ms: u64::try_from(number("retention.ms")).ok(),
             retention_bytes: u64::try_from(number("retention.bytes")).ok(),
+            segment_bytes: match effective("segment.bytes", &overrides, defaults) {
+                (_, ConfigSource::Default) => None,
+                _ => u64::try_from(number("segment.bytes")).ok(),
+            },
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(0),
             timestamp_type: match value("message.timestamp.type") {
                 "LogAppendTime" => TimestampType::LogAppendTime,
@@ -155,7 +161,7 @@ mod tests {
         assert!(config.deletes);
         assert_eq!(config.retention_ms, Some(604_800_000));
         assert_eq!(config.retention_bytes, None);
-        assert_eq!(config.max_message_bytes, 1_048_588);
+        assert_eq!((config.segment_bytes, config.max_message_bytes), (None, 1_048_588));
         assert_eq!(config.timestamp_type, TimestampType::CreateTime);
         assert_eq!((config.timestamp_before_max_ms, config.timestamp_after_max_ms), (None, Some(3_600_000)));
         assert_eq!(config.compression, None);
@@ -164,7 +170,9 @@ mod tests {
     #[test]
     fn topic_goes_before_broker_goes_before_default() {
         let broker = [("retention.ms", "5000"), ("compression.type", "lz4")];
-        let config = config(&[("retention.ms", "-1"), ("cleanup.policy", "")], &broker).unwrap();
+        let set = [("retention.ms", "-1"), ("cleanup.policy", ""), ("segment.bytes", "1048576")];
+        let config = config(&set, &broker).unwrap();
+        assert_eq!(config.segment_bytes, Some(1 << 20));
         assert_eq!(config.retention_ms, None);
         assert!(!config.deletes);
         assert_eq!(config.compression, Some(Compression::Lz4));

@@ -22,7 +22,8 @@ pub use offsets::{DeleteRecordsError, Deleted, EpochError, FoundOffset, OffsetEr
 pub use produce::{ProduceContext, ProduceError, Produced, RecordError, RecordProblem};
 
 use crate::config::TopicConfig;
-use table::{ProducersTable, State};
+use producers::Producers;
+use table::ProducersTable;
 
 /// The leader epoch of every partition on a single node.
 pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
@@ -33,7 +34,7 @@ pub struct Partition {
     index: usize,
     topic: Arc<TopicShared>,
     context: Arc<PartitionContext>,
-    state: Arc<Mutex<State>>,
+    producers: Arc<Mutex<Producers>>,
 }
 
 /// What all partitions of a topic share.
@@ -109,8 +110,10 @@ impl Partition {
         topic: Arc<TopicShared>,
         context: Arc<PartitionContext>,
     ) -> Self {
-        let state = context.producers.state(log.id());
-        Self { log, index, topic, context, state }
+        let producers = context.producers.of(log.id());
+        let partition = Self { log, index, topic, context, producers };
+        partition.apply_config();
+        partition
     }
 
     /// The log's number of this partition: unlike topic and index it is never used again.
@@ -188,7 +191,7 @@ impl Partition {
     /// The idempotent producers, by id. The reply waits for the `Lsn`.
     #[must_use]
     pub fn describe_producers(&self) -> (Vec<ProducerView>, Lsn) {
-        let state = self.state.lock();
+        let producers = self.producers.lock();
         let view = |(id, producer): (ProducerId, &producers::Producer)| {
             let last = producer.batches().last()?;
             Some(ProducerView {
@@ -198,18 +201,24 @@ impl Partition {
                 last_timestamp: last.max_timestamp,
             })
         };
-        (state.producers.sorted().into_iter().filter_map(view).collect(), state.producers.as_of)
+        (producers.sorted().into_iter().filter_map(view).collect(), producers.as_of)
     }
 
     /// How many idempotent producers are remembered.
     #[must_use]
     pub fn producer_count(&self) -> usize {
-        self.state.lock().producers.len()
+        self.producers.lock().len()
+    }
+
+    /// Tells the log what it must know of the topic's configs. All else is asked for when it is needed.
+    pub(crate) fn apply_config(&self) {
+        // 0 is the log's own setting.
+        self.log.set_segment_bytes(self.config().segment_bytes.unwrap_or(0));
     }
 
     /// Forgets producers that are too old. Returns how many.
     pub(crate) fn expire_producers(&self, now: TimestampMs) -> usize {
-        self.state.lock().producers.expire(now, self.context.producer_expiration_ms)
+        self.producers.lock().expire(now, self.context.producer_expiration_ms)
     }
 }
 

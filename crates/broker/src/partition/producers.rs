@@ -15,6 +15,10 @@ use super::ProduceError;
 /// How many batches are remembered: a Java producer has at most so many in flight.
 pub(crate) const WINDOW: usize = 5;
 
+/// How many producers of one partition are remembered. A client that takes a new id for every batch would fill
+/// the memory otherwise (Kafka: KIP-936); who sent nothing for longest is forgotten first.
+const PRODUCERS_MAX: usize = 10_000;
+
 /// One remembered batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SentBatch {
@@ -122,6 +126,9 @@ impl Producers {
         if header.producer_id == NO_PRODUCER_ID || header.is_control() {
             return;
         }
+        if self.by_id.len() >= PRODUCERS_MAX && !self.by_id.contains_key(&header.producer_id) {
+            self.forget_oldest(PRODUCERS_MAX / 8);
+        }
         let epoch = header.producer_epoch;
         let producer = self.by_id.entry(header.producer_id).or_insert_with(|| Producer::new(epoch, now));
         if producer.epoch != epoch {
@@ -139,6 +146,15 @@ impl Producers {
             max_timestamp: header.max_timestamp,
             lsn,
         });
+    }
+
+    /// Forgets those that sent nothing for longest: many at once, since finding them looks at all.
+    fn forget_oldest(&mut self, count: usize) {
+        let mut by_age: Vec<_> = self.by_id.iter().map(|(id, producer)| (producer.last_used, *id)).collect();
+        by_age.sort_unstable();
+        for (_, id) in by_age.into_iter().take(count) {
+            self.by_id.remove(&id);
+        }
     }
 
     /// Takes over a batch met at recovery, unless a snapshot included it.
@@ -185,3 +201,7 @@ impl Producers {
 fn is_expired(producer: &Producer, now: TimestampMs, expiration_ms: i64) -> bool {
     now.0.saturating_sub(producer.last_used.0) >= expiration_ms
 }
+
+#[cfg(test)]
+#[path = "producers_tests.rs"]
+mod tests;

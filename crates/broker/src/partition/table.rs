@@ -30,15 +30,7 @@ use crate::tables::PRODUCERS;
 const VERSION: u8 = 1;
 const SHARDS: u32 = 256;
 
-/// What is owned by a partition's one lock.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) producers: Producers,
-    /// The newest entry that moved the log start.
-    pub(crate) last_trim: Lsn,
-}
-
-type Shard = BTreeMap<PartitionId, Arc<Mutex<State>>>;
+type Shard = BTreeMap<PartitionId, Arc<Mutex<Producers>>>;
 
 /// The states of all partitions.
 pub(crate) struct ProducersTable {
@@ -51,8 +43,8 @@ impl ProducersTable {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), clock }
     }
 
-    /// The state of a partition, which its handle shares.
-    pub(crate) fn state(&self, partition: PartitionId) -> Arc<Mutex<State>> {
+    /// The producers of a partition, which its handle shares.
+    pub(crate) fn of(&self, partition: PartitionId) -> Arc<Mutex<Producers>> {
         self.shard(partition).lock().entry(partition).or_default().clone()
     }
 
@@ -84,6 +76,9 @@ impl Table for ProducersTable {
 
     fn restore(&self, shard: u32, snapshot: &[u8]) -> Result<(), String> {
         let states = decode(shard, snapshot).map_err(|error| error.to_string())?;
+        if duolog_env::seeded_bug("producers_forgotten") {
+            return Ok(());
+        }
         *self.shards[shard as usize].lock() = states;
         Ok(())
     }
@@ -93,10 +88,13 @@ impl Table for ProducersTable {
     }
 
     fn apply_batch(&self, partition: PartitionId, base_offset: Offset, batch: &[u8]) {
+        if duolog_env::seeded_bug("producers_forgotten") {
+            return;
+        }
         match BatchHeader::parse(batch) {
             Ok(header) => {
                 let now = self.clock.wall().to_ms();
-                self.state(partition).lock().producers.replay(&header, base_offset, now);
+                self.of(partition).lock().replay(&header, base_offset, now);
             }
             // The log checked it when it was appended and now again; it isn't ours to stop recovery.
             Err(error) => {
@@ -116,7 +114,7 @@ impl Table for ProducersTable {
         let mut as_of = Lsn::ZERO;
         let mut body = Vec::new();
         for (partition, state) in states {
-            let producers = state.lock().producers.clone();
+            let producers = state.lock().clone();
             as_of = as_of.max(producers.as_of);
             if producers.len() > 0 {
                 body.push((partition, producers));
@@ -162,8 +160,7 @@ fn decode(shard: u32, snapshot: &[u8]) -> Result<Shard, CodecError> {
             let id = ProducerId(reader.i64("producer id")?);
             producers.insert(id, decode_producer(&mut reader)?);
         }
-        let state = State { producers, last_trim: Lsn::ZERO };
-        states.insert(partition, Arc::new(Mutex::new(state)));
+        states.insert(partition, Arc::new(Mutex::new(producers)));
     }
     reader.finish()?;
     Ok(states)
@@ -192,4 +189,94 @@ fn decode_producer(reader: &mut Reader<'_>) -> Result<Producer, CodecError> {
         });
     }
     Ok(producer)
+}
+
+#[cfg(test)]
+mod tests {
+    use duolog_record::BatchBuilder;
+    use duolog_types::Nanos;
+
+    use super::*;
+
+    /// A clock that stands still.
+    struct At(i64);
+
+    impl Clock for At {
+        fn wall(&self) -> Nanos {
+            Nanos(self.0 * 1_000_000)
+        }
+
+        fn monotonic(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+
+        fn sleep(&self, _span: std::time::Duration) -> duolog_env::Sleep {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn table() -> ProducersTable {
+        ProducersTable::new(Arc::new(At(77)))
+    }
+
+    fn batch(id: i64, sequence: i32) -> bytes::Bytes {
+        let mut builder =
+            BatchBuilder::new(Offset::ZERO).producer(ProducerId(id), ProducerEpoch(0), sequence);
+        builder.push(TimestampMs(5), None, None).unwrap();
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn snapshot_and_replay_rebuild_the_producers() {
+        let (near, far) = (PartitionId(3), PartitionId(3 + 256));
+        let live = table();
+        for offset in 0..8 {
+            let header = BatchHeader::parse(&batch(9, offset as i32)).unwrap();
+            live.of(near).lock().record(&header, Offset(offset), Lsn(10), TimestampMs(77));
+        }
+        let header = BatchHeader::parse(&batch(4, 0)).unwrap();
+        live.of(far).lock().record(&header, Offset(100), Lsn(12), TimestampMs(77));
+
+        let snapshot = live.snapshot(3);
+        assert_eq!(snapshot.as_of, Lsn(12), "the newest entry of any partition of the shard");
+        let restored = table();
+        restored.restore(3, &snapshot.bytes).unwrap();
+        // What lies in the WAL is handed in again, also what the snapshot has, and then what it hasn't.
+        for offset in 5..9 {
+            restored.apply_batch(near, Offset(offset), &batch(9, offset as i32));
+        }
+        let producers = restored.of(near);
+        let producers = producers.lock();
+        assert_eq!(producers.applied_to, Offset(9));
+        let (_, producer) = producers.sorted()[0];
+        let sequences: Vec<_> = producer.batches().iter().map(|batch| batch.first_sequence).collect();
+        assert_eq!(sequences, [4, 5, 6, 7, 8]);
+        assert!(producer.batches().iter().all(|batch| batch.lsn == Lsn::ZERO), "all durable after a restart");
+        assert_eq!(restored.of(far).lock().applied_to, Offset(101));
+    }
+
+    #[test]
+    fn deleted_partitions_are_let_go() {
+        let table = table();
+        for partition in [1, 2, 257] {
+            table.apply_batch(PartitionId(partition), Offset(0), &batch(1, 0));
+        }
+        table.keep_only(|partition| partition != PartitionId(2));
+        table.forget(PartitionId(257));
+        assert_eq!(table.of(PartitionId(2)).lock().len(), 0);
+        assert_eq!(table.of(PartitionId(257)).lock().len(), 0);
+        assert_eq!(table.of(PartitionId(1)).lock().len(), 1);
+    }
+
+    #[test]
+    fn damaged_snapshots_are_refused() {
+        let live = table();
+        live.apply_batch(PartitionId(3), Offset(0), &batch(9, 0));
+        let bytes = live.snapshot(3).bytes;
+        for cut in 0..bytes.len() {
+            assert!(table().restore(3, &bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(table().restore(4, &bytes).unwrap_err().contains("partition"), "another shard's");
+        assert!(table().apply(3, &[1], Lsn(1)).is_err(), "the table has no frames");
+    }
 }

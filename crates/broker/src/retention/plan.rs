@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn expiry_follows_kafkas_rules() {
         let end = Offset(i64::MAX);
-        let cases: &[(&str, &[(u64, i64)], Limits, Offset, Option<i64>)] = &[
+        type Case<'a> = (&'a str, &'a [(u64, i64)], Limits, Offset, Option<i64>);
+        let cases: &[Case<'_>] = &[
             ("no data", &[], by_age(0), end, None),
             ("no limits", &[(100, 0)], Limits::default(), end, None),
             ("older than the limit goes", &[(1, 0), (1, 900_000)], by_age(500_000), end, Some(10)),
