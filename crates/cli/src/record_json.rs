@@ -13,18 +13,19 @@ use crate::client::{ConsumedRecord, TimestampKind};
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordJson {
-    #[serde(default, skip_deserializing)]
+    /// Where it was read; read back and passed over, as offset and timestamp type are.
+    #[serde(default)]
     topic: String,
     /// Where it was read, or is to be written.
     #[serde(default)]
     pub partition: Option<i32>,
-    #[serde(default, skip_deserializing)]
+    #[serde(default)]
     offset: i64,
     /// Milliseconds since 1970.
     #[serde(default)]
     pub timestamp: Option<i64>,
-    #[serde(default, skip_deserializing)]
-    timestamp_type: &'static str,
+    #[serde(default)]
+    timestamp_type: TimestampType,
     #[serde(default)]
     key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,15 @@ enum Encoding {
     Base64,
 }
 
+/// Whose clock the timestamp is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TimestampType {
+    #[default]
+    Create,
+    LogAppend,
+}
+
 /// A header's key and value.
 pub type Header = (Vec<u8>, Option<Vec<u8>>);
 
@@ -76,8 +86,8 @@ impl RecordJson {
             offset: record.offset,
             timestamp: Some(record.timestamp_ms),
             timestamp_type: match record.timestamp_kind {
-                TimestampKind::Create => "create",
-                TimestampKind::LogAppend => "log_append",
+                TimestampKind::Create => TimestampType::Create,
+                TimestampKind::LogAppend => TimestampType::LogAppend,
             },
             key,
             key_encoding,
