@@ -242,8 +242,8 @@ pub(crate) fn finish(mut header: BatchHeader, mut bytes: Vec<u8>) -> Result<Byte
     Ok(bytes.into())
 }
 
-/// What is left of a batch when all its records are removed (Kafka: RETAIN_EMPTY): base and last offset, leader
-/// epoch, producer fields, max timestamp and the transactional and control bits stay.
+/// What is left of a batch when all its records are removed (Kafka: RETAIN_EMPTY): base and last offset,
+/// leader epoch, producer fields, max timestamp and the transactional and control bits stay.
 #[must_use]
 pub fn empty_batch(of: &BatchHeader) -> Bytes {
     let header = BatchHeader {

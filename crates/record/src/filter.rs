@@ -1,7 +1,7 @@
 //! Leaves dead records out of a batch: what compaction, deletes and per-message acks do to stored data.
 //!
-//! Base and last offset, producer fields, sequence and codec stay, so that offsets and idempotence mean the same
-//! as before; count, size, max timestamp and checksum are new.
+//! Base and last offset, producer fields, sequence and codec stay, so that offsets and idempotence mean the
+//! same as before; count, size, max timestamp and checksum are new.
 
 use bytes::Bytes;
 

@@ -11,7 +11,7 @@
 //!  12 partition leader epoch i32  │
 //!  16 magic                 i8    │ always 2
 //!  17 crc                   u32   ┘ CRC-32C of all that follows
-//!  21 attributes            i16   ┐ 0-2 codec, 3 log append time, 4 transactional, 5 control, 6 delete horizon
+//!  21 attributes            i16   ┐ 0-2 codec, 3 log append time, 4 transactional, 5 control, 6 horizon
 //!  23 last offset delta     i32   │
 //!  27 base timestamp        i64   │
 //!  35 max timestamp         i64   │ under the checksum

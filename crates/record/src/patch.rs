@@ -20,8 +20,8 @@ pub fn patch_leader_epoch(batch: &mut [u8], epoch: LeaderEpoch) {
     header_of(batch)[12..16].copy_from_slice(&epoch.0.to_be_bytes());
 }
 
-/// Makes `now` the timestamp of every record (`message.timestamp.type=LogAppendTime`) and renews the checksum.
-/// `batch` must be exactly one batch.
+/// Makes `now` the timestamp of every record (`message.timestamp.type=LogAppendTime`) and renews the
+/// checksum. `batch` must be exactly one batch.
 ///
 /// # Panics
 /// If `batch` is shorter than a header: it must have been parsed before.

@@ -33,7 +33,8 @@ pub struct Record {
 ///
 /// # Errors
 /// A header that isn't plausible or whole, an unknown codec, or records that don't decompress within `limit`.
-/// What is wrong with a single record, or with their count, the iterator says when it gets there, as its last item.
+/// What is wrong with a single record, or with their count, the iterator says when it gets there, as its
+/// last item.
 pub fn records(batch: &Bytes, limit: DecodeBudget) -> Result<Records, BatchError> {
     Ok(Records { payload: Payload::open(batch, limit)? })
 }

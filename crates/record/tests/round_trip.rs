@@ -78,12 +78,13 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_behind_the_crc_is_noticed(
-        given in given_records(), codec in codec(), place in any::<proptest::sample::Index>(), bit in 0..8,
+        given in given_records(), codec in codec(),
+        place in any::<proptest::sample::Index>(), bit in 0_u32..8,
     ) {
         let batch = builder_of(&given, 0, codec).build().expect("builds");
         let mut flipped = batch.to_vec();
         let at = 21 + place.index(batch.len() - 21);
-        flipped[at] ^= 1 << bit;
+        flipped[at] ^= 1_u8 << bit;
         prop_assert!(verify_crc(&flipped).is_err(), "flip of byte {} is not noticed", at);
     }
 

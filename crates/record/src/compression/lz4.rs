@@ -1,10 +1,11 @@
 //! The LZ4 frame format, walked here over `lz4_flex`'s blocks.
 //!
-//! `lz4_flex`'s own frame reader takes buffers of what the frame's descriptor says, up to 12 MiB, before it has
-//! seen a byte of data; here a block's buffer is bounded by what its compressed bytes can possibly become.
+//! `lz4_flex`'s own frame reader takes buffers of what the frame's descriptor says, up to 12 MiB, before it
+//! has seen a byte of data; here a block's buffer is bounded by what its compressed bytes can possibly become.
 //!
 //! ```text
-//! magic u32 | FLG | BD | [content size u64] | HC | (block size u32, block, [checksum u32])* | 0 u32 | [checksum u32]
+//! magic u32 | FLG | BD | [content size u64] | HC
+//!   | (block size u32, block, [checksum u32])* | 0 u32 | [checksum u32]
 //! ```
 //! All integers are little-endian; HC is the second byte of the descriptor's xxHash32.
 
@@ -36,7 +37,7 @@ const EXPANSION_MAX: usize = 255;
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
     let mut reader = Reader { rest: input };
     let mut output = Vec::new();
-    // No frame at all is an error, further ones are read as Kafka's consumers would read them if they were one.
+    // No frame at all is an error; the contents of further ones follow those of the first.
     loop {
         read_frame(&mut reader, &mut output, limit)?;
         if reader.rest.is_empty() {

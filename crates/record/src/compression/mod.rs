@@ -103,7 +103,8 @@ impl Default for DecodeBudget {
     }
 }
 
-/// Decompresses `input` to at most `limit` bytes. Output buffers never grow past the limit.
+/// Decompresses `input` to at most `limit` bytes. No output buffer is larger than the limit; while it grows,
+/// the smaller one that it replaces stands beside it for a moment.
 ///
 /// # Errors
 /// Data that isn't the codec's, or that would be larger than the limit.

@@ -3,7 +3,7 @@
 //! ```text
 //! 0x82 "SNAPPY" 0x00 | version i32 | compatible version i32 | (block length i32, block)*
 //! ```
-//! All integers are big-endian. The 16 bytes in front may come again where streams were put one behind another.
+//! All integers are big-endian. The 16 bytes in front may come again where streams were put together.
 //! A bare block begins with its decompressed length, so its first byte is 0x82 only by chance, and then the
 //! other seven don't match.
 

@@ -1,0 +1,256 @@
+//! One checkpoint, from cut to cleaning up.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use duolog_env::File;
+use duolog_types::{Lsn, Offset, PartitionId};
+
+use super::manifest::{self, Manifest};
+use super::partition_table::{self, PARTITIONS};
+use super::snapshot::{NewShard, Snapshots};
+use crate::error::{Poisoned, ReadError};
+use crate::log::Shared;
+use crate::partition::core::{Core, TailEntry};
+use crate::partition::read::read_from_wal;
+use crate::partitions::{Dirty, Partitions};
+use crate::segment::SegmentMeta;
+use crate::segment::store::shard_dir;
+use crate::segment::writer::SegmentWriter;
+use crate::table::TableId;
+use crate::wal::writer::DurablePoint;
+
+/// What checkpoints carry from one to the next.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    generation: u64,
+    snapshots: Snapshots,
+    /// Shard directories whose names are durable.
+    known_dirs: BTreeSet<PathBuf>,
+}
+
+/// Why a checkpoint didn't happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckpointError {
+    /// The disk is full: the WAL still has everything, and the next try begins anew.
+    #[error("{0}")]
+    Full(io::Error),
+    /// Anything else: what was written may or may not be on the disk.
+    #[error("{action}: {source}")]
+    Failed { action: &'static str, source: io::Error },
+    /// The log stopped meanwhile.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+}
+
+fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CheckpointError::Full(source),
+        _ => CheckpointError::Failed { action, source },
+    }
+}
+
+/// What one partition's part of a checkpoint wrote.
+struct Written {
+    core: Arc<Core>,
+    /// Tail entries that stand in segments now.
+    drained: usize,
+    segments: Vec<SegmentMeta>,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(manifest: &Manifest) -> Self {
+        Self {
+            generation: manifest.generation,
+            snapshots: Snapshots::from_refs(&manifest.snapshots),
+            known_dirs: BTreeSet::new(),
+        }
+    }
+
+    /// Bytes that the next snapshot may need at most, were everything to change.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.snapshots.live_bytes()
+    }
+
+    /// Makes a checkpoint if anything changed. Returns whether it did.
+    pub(crate) fn run(&mut self, log: &Shared) -> Result<bool, CheckpointError> {
+        let point = *log.point.lock();
+        let mut dirty = log.partitions.take_dirty();
+        // A failed checkpoint gives its partitions back, and they may have been listed again meanwhile.
+        dirty.cores.sort_by_key(|core| core.id);
+        dirty.cores.dedup_by_key(|core| core.id);
+        let changed = std::mem::take(&mut *log.changed.lock());
+        if dirty.cores.is_empty() && dirty.shards.is_empty() && changed.is_empty() {
+            return Ok(false);
+        }
+        match self.attempt(log, point, &dirty, &changed) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                log.changed.lock().extend(changed);
+                for core in &dirty.cores {
+                    core.lock().listed_dirty = true;
+                }
+                log.partitions.restore_dirty(dirty);
+                Err(error)
+            }
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        log: &Shared,
+        point: DurablePoint,
+        dirty: &Dirty,
+        changed: &BTreeSet<(TableId, u32)>,
+    ) -> Result<(), CheckpointError> {
+        let written = self.write_segments(log, point.lsn, &dirty.cores)?;
+        let mut shards: BTreeSet<(TableId, u32)> = changed.clone();
+        shards.extend(dirty.shards.iter().map(|shard| (PARTITIONS, *shard)));
+        let mut garbage = dirty.garbage.clone();
+        for part in written {
+            let id = part.core.id;
+            shards.insert((PARTITIONS, Partitions::shard_of(id)));
+            shards.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(id)?))));
+            garbage.extend(install(part));
+        }
+        let shards = shards.into_iter().map(|(table, shard)| snapshot(log, table, shard)).collect();
+        // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
+        log.flush()?;
+
+        let generation = self.generation + 1;
+        let dir = &log.config.dir;
+        let snapshots =
+            self.snapshots.write(&log.env, dir, generation, shards).map_err(failed("writing a snapshot"))?;
+        let manifest = Manifest {
+            generation,
+            point,
+            next_partition: log.partitions.next_id(),
+            snapshots: snapshots.refs().copied().collect(),
+            garbage: garbage.clone(),
+        };
+        manifest::write(&log.env, dir, &manifest).map_err(failed("writing the manifest"))?;
+        self.generation = generation;
+        self.snapshots = snapshots;
+
+        log.wal_files.release_below(point.file_seq);
+        self.snapshots.delete_unused(&log.env, dir);
+        for (partition, base) in garbage {
+            if let Err(error) = log.segments.delete(partition, base) {
+                tracing::warn!(%partition, base = base.0, %error, "a dead segment can't be removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings every dirty partition's batches up to `cut` into its segments, durably.
+    fn write_segments(
+        &mut self,
+        log: &Shared,
+        cut: Lsn,
+        cores: &[Arc<Core>],
+    ) -> Result<Vec<Written>, CheckpointError> {
+        let mut touched = Vec::new();
+        let mut new_names = BTreeSet::new();
+        let mut written = Vec::with_capacity(cores.len());
+        for core in cores {
+            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names)?;
+            written.push(part);
+        }
+        let segments = log.segments.dir();
+        log.env.disk.sync_files(segments, &touched).map_err(failed("syncing segments"))?;
+        for dir in new_names {
+            if !cfg!(seeded_bug = "no_directory_sync") {
+                log.env.disk.sync_dir(&dir).map_err(failed("syncing a segment directory"))?;
+            }
+        }
+        Ok(written)
+    }
+
+    fn write_partition(
+        &mut self,
+        log: &Shared,
+        cut: Lsn,
+        core: &Arc<Core>,
+        touched: &mut Vec<Arc<dyn File>>,
+        new_names: &mut BTreeSet<PathBuf>,
+    ) -> Result<Written, CheckpointError> {
+        let (entries, segments, start, seal_bytes) = {
+            let mut state = core.lock();
+            let drained = state.tail.iter().take_while(|entry| entry.lsn <= cut).count();
+            // What comes later lists the partition anew; what is left behind the cut, at once.
+            state.listed_dirty = drained < state.tail.len();
+            if state.listed_dirty {
+                log.partitions.list_dirty(core);
+            }
+            let entries: Vec<TailEntry> = state.tail.range(..drained).copied().collect();
+            let seal_bytes = match state.segment_bytes {
+                0 => log.config.segment_bytes,
+                bytes => bytes,
+            };
+            (entries, state.segments.clone(), state.start, seal_bytes)
+        };
+        let drained = entries.len();
+        if entries.iter().all(|entry| entry.end <= start) {
+            return Ok(Written { core: core.clone(), drained, segments });
+        }
+        let dir = shard_dir(log.segments.dir(), core.id);
+        if !self.known_dirs.contains(&dir) {
+            log.env.disk.create_dir_all(&dir).map_err(failed("creating a segment directory"))?;
+            self.known_dirs.insert(dir.clone());
+        }
+        new_names.insert(dir);
+        let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched);
+        for entry in entries.iter().filter(|entry| entry.end > start) {
+            let bytes = if entry.is_gap() { bytes::Bytes::new() } else { batch(log, entry)? };
+            writer.add(*entry, &bytes).map_err(failed("writing a segment"))?;
+            log.throttle(bytes.len() as u64);
+        }
+        let segments = writer.finish().map_err(failed("writing a segment"))?;
+        Ok(Written { core: core.clone(), drained, segments })
+    }
+}
+
+/// A batch's bytes, from memory or from the WAL.
+fn batch(log: &Shared, entry: &TailEntry) -> Result<bytes::Bytes, CheckpointError> {
+    if let Some((start, group)) = log.tail.group_at(entry.file_seq, entry.position) {
+        let at = (entry.position - start) as usize;
+        return Ok(group.slice(at..at + entry.len as usize));
+    }
+    read_from_wal(log, entry).map_err(|error| match error {
+        ReadError::Io { source, .. } => CheckpointError::Failed { action: "reading the WAL", source },
+        other => CheckpointError::Failed {
+            action: "reading the WAL",
+            source: io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+        },
+    })
+}
+
+/// Moves the border of the partition; returns the segments that are dead now.
+fn install(part: Written) -> Vec<(PartitionId, Offset)> {
+    let mut state = part.core.lock();
+    if state.dropped {
+        return part.segments.iter().map(|segment| (part.core.id, segment.base)).collect();
+    }
+    let start = state.start;
+    let (dead, live): (Vec<_>, Vec<_>) = part.segments.into_iter().partition(|segment| segment.end <= start);
+    state.drain_tail(part.drained, live);
+    dead.into_iter().map(|segment| (part.core.id, segment.base)).collect()
+}
+
+fn snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
+    match log.tables.get(&table) {
+        Some(owner) => {
+            let taken = owner.snapshot(shard);
+            NewShard { table, shard, as_of: taken.as_of, bytes: taken.bytes }
+        }
+        // Only the log's own table has no owner above it.
+        None => NewShard {
+            table,
+            shard,
+            as_of: Lsn::ZERO,
+            bytes: partition_table::snapshot(&log.partitions, shard),
+        },
+    }
+}

@@ -1,0 +1,340 @@
+//! The log as its owner sees it: submit, wait, checkpoint, close.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use duolog_env::{Env, Lock};
+use duolog_types::{Lsn, PartitionId};
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::run::{CheckpointError, Checkpointer};
+use crate::config::LogConfig;
+use crate::durable::Durability;
+use crate::entry::{Entry, Frame};
+use crate::error::{AppendError, OpenError, Poisoned};
+use crate::open::{self, RecoveryReport};
+use crate::partition::Partition;
+use crate::partition::core::Core;
+use crate::partitions::Partitions;
+use crate::queue::{Queue, Waiting, WaitingEntry};
+use crate::segment::store::SegmentStore;
+use crate::space::SpaceGuard;
+use crate::stats::{Counters, LogStats};
+use crate::table::{Table, TableId};
+use crate::tail::Tail;
+use crate::threads::{self, Threads};
+use crate::wal::file::WalFiles;
+use crate::wal::writer::{DurablePoint, Writer};
+
+/// Everything that the log's parts share. Each part has its own lock, and none is taken inside another's but in the
+/// order partition, queue.
+pub(crate) struct Shared {
+    pub env: Env,
+    pub config: LogConfig,
+    pub queue: Queue,
+    pub durability: Arc<Durability>,
+    pub tail: Tail,
+    pub wal_files: WalFiles,
+    pub segments: SegmentStore,
+    pub partitions: Partitions,
+    pub tables: BTreeMap<TableId, Arc<dyn Table>>,
+    /// Shards that changed since the last checkpoint.
+    pub changed: Mutex<BTreeSet<(TableId, u32)>>,
+    /// Behind the newest durable group.
+    pub point: Mutex<DurablePoint>,
+    pub space: SpaceGuard,
+    pub stats: Counters,
+    pub writer: Mutex<Writer>,
+    pub checkpointer: Mutex<Checkpointer>,
+    /// WAL bytes written when the newest checkpoint was cut.
+    pub checkpointed_wal_bytes: AtomicU64,
+    /// Wakes the background threads, and tells them to end.
+    pub stopping: Mutex<bool>,
+    pub stop_or_work: Condvar,
+    pub recovery: RecoveryReport,
+    pub _lock: Box<dyn Lock>,
+}
+
+/// A cheap handle on the log. When the last one is dropped, the log's threads end; call [`Log::close`] before, to end
+/// cleanly.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+impl Log {
+    /// Recovers the data directory (makes it, if it isn't there) and starts the log. Before this returns, `tables`
+    /// have got their snapshots and every frame since.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; acknowledged data is never given up to open the log.
+    ///
+    /// # Panics
+    /// If two tables have one number, or one has the log's own, 0.
+    pub fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) -> Result<Self, OpenError> {
+        let shared = Arc::new(open::open(env, config, tables)?);
+        let threads = Arc::new(threads::start(&shared)?);
+        Ok(Self { shared, threads })
+    }
+
+    /// What recovery found when the log was opened.
+    #[must_use]
+    pub fn recovery(&self) -> RecoveryReport {
+        self.shared.recovery.clone()
+    }
+
+    /// Reserves the numbers of `count` new partitions and returns the first. They exist once an entry creates them.
+    #[must_use]
+    pub fn allocate_partitions(&self, count: u32) -> PartitionId {
+        self.shared.partitions.allocate(count)
+    }
+
+    /// Queues an entry. Call it under the lock that owns the state, so that the order of frames is the order of
+    /// changes. A partition that the entry creates can be had from [`partition`](Self::partition) at once; one that
+    /// it drops takes no more batches.
+    ///
+    /// # Errors
+    /// The entry is then certainly not in the log.
+    pub fn submit(&self, entry: Entry) -> Result<Lsn, AppendError> {
+        self.shared.submit(entry)
+    }
+
+    /// A partition by its number.
+    #[must_use]
+    pub fn partition(&self, id: PartitionId) -> Option<Partition> {
+        let core = self.shared.partitions.get(id)?;
+        Some(Partition { log: self.shared.clone(), core })
+    }
+
+    /// The newest entry on stable storage.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.shared.durability.lsn()
+    }
+
+    /// The newest entry that was queued.
+    #[must_use]
+    pub fn last_lsn(&self) -> Lsn {
+        self.shared.queue.last_lsn()
+    }
+
+    /// Ends when `lsn` is durable, at once if it is.
+    pub fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Poisoned>> + Send + use<> {
+        self.shared.durability.wait(lsn)
+    }
+
+    /// Ends when the log has stopped after a failed write or sync, and never otherwise.
+    pub fn until_poisoned(&self) -> impl Future<Output = Poisoned> + Send + use<> {
+        let never = self.shared.durability.wait(Lsn(u64::MAX));
+        async move {
+            match never.await {
+                Err(reason) => reason,
+                Ok(()) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        self.shared.stats()
+    }
+
+    /// Commits one group. Only for logs without threads of their own. Returns whether anything waited.
+    ///
+    /// # Errors
+    /// The log has stopped.
+    pub fn commit(&self) -> Result<bool, Poisoned> {
+        self.shared.commit()
+    }
+
+    /// Makes a checkpoint now. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log has stopped, or does so now. A full disk is no error here: the WAL keeps everything.
+    pub fn checkpoint(&self) -> Result<(), Poisoned> {
+        self.shared.checkpoint().map(|_| ())
+    }
+
+    /// Looks at how full the disk is now; the background does so every second.
+    pub fn measure_space(&self) {
+        self.shared.measure_space();
+    }
+
+    /// Does one step of what the background does ahead of the writer: zeroes a file, makes a spare. Only for logs
+    /// without threads. Returns whether more is left.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn prepare_wal(&self) -> io::Result<bool> {
+        self.shared.wal_files.prepare_step()
+    }
+
+    /// Commits what waits, records that it is durable, makes a checkpoint, ends the threads. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log had stopped, or does so now.
+    pub fn close(&self) -> Result<(), Poisoned> {
+        self.threads.stop(&self.shared);
+        let closed = self.shared.finish();
+        self.shared.durability.poison(Poisoned { action: "append", detail: "the log was closed".into() });
+        closed
+    }
+}
+
+impl Shared {
+    fn submit(self: &Arc<Self>, entry: Entry) -> Result<Lsn, AppendError> {
+        let mut frames = Vec::with_capacity(entry.frames.len());
+        for frame in entry.frames {
+            frames.push(match frame {
+                Frame::State { table, shard, change } => {
+                    self.changed.lock().insert((table, shard));
+                    Waiting::State { table, shard, change }
+                }
+                Frame::Create { partition } => Waiting::Create(Core::new(partition)),
+                Frame::Drop { partition } => {
+                    let core = self.partitions.get(partition).ok_or(AppendError::Dropped(partition))?;
+                    core.lock().closed = true;
+                    Waiting::Drop(core)
+                }
+            });
+        }
+        let created: Vec<Arc<Core>> = frames
+            .iter()
+            .filter_map(|frame| match frame {
+                Waiting::Create(core) => Some(core.clone()),
+                _ => None,
+            })
+            .collect();
+        // Before the entry can become durable: a checkpoint behind it must find them.
+        created.iter().for_each(|core| self.partitions.insert(core.clone()));
+        let pushed = self.queue.push(WaitingEntry::Many(frames), false);
+        if pushed.is_err() {
+            created.iter().for_each(|core| self.partitions.forget(core));
+        }
+        pushed
+    }
+
+    pub(crate) fn commit(&self) -> Result<bool, Poisoned> {
+        self.writer.lock().commit(self)
+    }
+
+    /// Returns when everything that is queued now is durable.
+    pub(crate) fn flush(&self) -> Result<(), Poisoned> {
+        if self.config.threads && !*self.stopping.lock() {
+            return self.durability.wait_blocking(self.queue.last_lsn());
+        }
+        while self.commit()? {}
+        self.durability.poisoned().map_or(Ok(()), Err)
+    }
+
+    /// Stops the log: nothing more becomes durable, every waiter learns why.
+    pub(crate) fn poison(&self, action: &'static str, error: &dyn std::error::Error) -> Poisoned {
+        let reason = Poisoned { action, detail: error.to_string() };
+        tracing::error!(action, %error, "the log stops: a failed write or sync is never retried");
+        self.queue.poison(reason.clone());
+        self.durability.poison(reason.clone());
+        reason
+    }
+
+    /// Makes a checkpoint; `false` if there was nothing to do or no room.
+    pub(crate) fn checkpoint(&self) -> Result<bool, Poisoned> {
+        let mut checkpointer = self.checkpointer.lock();
+        if let Some(reason) = self.durability.poisoned() {
+            return Err(reason);
+        }
+        let written = self.stats.wal_bytes();
+        let made = match checkpointer.run(self) {
+            Ok(made) => made,
+            Err(CheckpointError::Full(error)) => {
+                self.stats.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "no room for a checkpoint; the WAL keeps everything and it is tried again");
+                return Ok(false);
+            }
+            Err(CheckpointError::Poisoned(reason)) => return Err(reason),
+            // What was written may be lost though the kernel calls it clean: only a restart knows (ATC'20).
+            Err(CheckpointError::Failed { action, source }) => return Err(self.poison(action, &source)),
+        };
+        self.checkpointed_wal_bytes.store(written, Ordering::Relaxed);
+        if made {
+            self.stats.checkpoints.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(made)
+    }
+
+    /// The clean end: everything durable, sealed, checkpointed.
+    fn finish(&self) -> Result<(), Poisoned> {
+        self.queue.close();
+        while self.commit()? {}
+        self.writer.lock().seal(self)?;
+        self.checkpoint().map(|_| ())
+    }
+
+    /// Bytes of the WAL that aren't checkpointed.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        self.stats.wal_bytes().saturating_sub(self.checkpointed_wal_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Has the background look for work.
+    pub(crate) fn wake_filler(&self) {
+        self.stop_or_work.notify_all();
+    }
+
+    /// Waits as long as writing `bytes` may take in the background, so that it doesn't move the WAL's p99.
+    pub(crate) fn throttle(&self, bytes: u64) {
+        self.stats.checkpoint_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let rate = self.config.background_bytes_per_second;
+        if rate == 0 || !self.config.threads || bytes == 0 {
+            return;
+        }
+        let mut stopping = self.stopping.lock();
+        if !*stopping {
+            let pause = Duration::from_secs_f64(bytes as f64 / rate as f64);
+            self.stop_or_work.wait_for(&mut stopping, pause);
+        }
+    }
+
+    fn stats(&self) -> LogStats {
+        LogStats {
+            durable_lsn: self.durability.lsn().0,
+            wal_pending_bytes: self.pending_bytes(),
+            queued_bytes: self.queue.bytes(),
+            tail_bytes: self.tail.bytes() as u64,
+            disk_free_bytes: self.space.free_bytes(),
+            disk_full: self.space.is_full(),
+            poisoned: self.durability.poisoned().is_some(),
+            ..self.stats.read()
+        }
+    }
+
+    /// Takes a new reading of the disk.
+    pub(crate) fn measure_space(&self) {
+        let snapshot_bytes =
+            self.checkpointer.try_lock().map_or(0, |checkpointer| checkpointer.snapshot_bytes());
+        let needed = self.pending_bytes()
+            + snapshot_bytes
+            + self.config.segment_bytes.min(self.config.wal_file_bytes)
+            + self.config.wal_file_bytes.min(self.config.checkpoint_bytes);
+        match self.env.disk.space(&self.config.dir) {
+            Ok(space) => self.space.update(space.free_bytes, needed),
+            Err(error) => tracing::warn!(%error, "the disk doesn't say how full it is"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Log({})", self.config.dir.display())
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&*self.shared, f)
+    }
+}

@@ -1,0 +1,338 @@
+//! Opening a data directory: make it or recover it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use duolog_env::Env;
+use duolog_types::{Lsn, Offset};
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::manifest::{self, Manifest, SnapshotRef};
+use crate::checkpoint::partition_table::{self, PARTITIONS};
+use crate::checkpoint::run::Checkpointer;
+use crate::checkpoint::snapshot;
+use crate::config::LogConfig;
+use crate::durable::Durability;
+use crate::error::OpenError;
+use crate::log::Shared;
+use crate::partition::core::{Core, State, TailEntry};
+use crate::partitions::Partitions;
+use crate::queue::Queue;
+use crate::segment::store::SegmentStore;
+use crate::space::SpaceGuard;
+use crate::stats::Counters;
+use crate::table::{Table, TableId};
+use crate::tail::Tail;
+use crate::wal::file::WalFiles;
+use crate::wal::frame::{Found, FrameHeader};
+use crate::wal::layout::FILE_HEADER_BYTES;
+use crate::wal::recovery::{self, Place};
+use crate::wal::writer::{DurablePoint, Writer};
+
+/// What recovery found, for the startup lines and the tests.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Whether the directory was made just now.
+    pub is_new: bool,
+    /// Entries replayed from the WAL.
+    pub entries: u64,
+    /// WAL bytes read for that.
+    pub bytes: u64,
+    /// Bytes of a torn group, never acknowledged, that were left behind.
+    pub torn_bytes: u64,
+    /// Damaged ranges given up at the operator's word.
+    pub given_up: u64,
+    /// Partitions that exist.
+    pub partitions: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+const SMALLEST_WAL_FILE_BYTES: u64 = 64 << 10;
+/// A WAL file's length must fit the 32 bits of a group's payload.
+const LARGEST_WAL_FILE_BYTES: u64 = 2 << 30;
+
+fn check(config: &LogConfig) -> Result<(), OpenError> {
+    let bytes = config.wal_file_bytes;
+    let in_range = (SMALLEST_WAL_FILE_BYTES..=LARGEST_WAL_FILE_BYTES).contains(&bytes);
+    if !in_range || !bytes.is_multiple_of(FILE_HEADER_BYTES) {
+        return Err(OpenError::BadConfig {
+            setting: "wal.file_bytes",
+            problem: format!(
+                "{bytes} isn't a multiple of {FILE_HEADER_BYTES} from {SMALLEST_WAL_FILE_BYTES} to {LARGEST_WAL_FILE_BYTES}"
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Takes the directory over and rebuilds the log's state.
+pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) -> Result<Shared, OpenError> {
+    check(&config)?;
+    let began = env.clock.monotonic();
+    let dir = config.dir.clone();
+    for sub in [dir.clone(), dir.join("wal"), dir.join("segments"), dir.join("snapshots")] {
+        env.disk.create_dir_all(&sub).map_err(|error| OpenError::io("creating", &sub, error))?;
+    }
+    let lock = env.disk.lock(&dir.join("LOCK")).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse { dir: dir.clone() },
+        _ => OpenError::io("locking", dir.join("LOCK"), error),
+    })?;
+
+    let mode = recovery::open_mode(config.durability);
+    let wal_files = WalFiles::new(env, dir.join("wal"), config.wal_file_bytes, mode);
+    let manifest = manifest::read(env, &dir)?;
+    let is_new = manifest.is_none();
+    let manifest = match manifest {
+        Some(manifest) => manifest,
+        None => initialise(env, &config, &wal_files)?,
+    };
+    let mut replay = Replay::new(tables, &manifest);
+    replay.restore_snapshots(env, &config)?;
+    let found = recovery::recover(env, &wal_files, manifest.point, config.damage, |found, place| {
+        replay.frame(found, place)
+    })?;
+    delete_garbage(&manifest, env, &dir)?;
+    snapshot::remove_strays(env, &dir, &manifest.snapshots)
+        .map_err(|error| OpenError::io("removing old files from", dir.join("snapshots"), error))?;
+
+    let last_lsn = match cfg!(seeded_bug = "reused_lsn") {
+        false => found.end.lsn,
+        true => Lsn(found.end.lsn.0.saturating_sub(1)),
+    };
+    let point = DurablePoint { lsn: last_lsn, ..found.end };
+    let file = wal_files.get(point.file_seq).ok_or_else(|| {
+        OpenError::io("finding the newest WAL file in", dir.join("wal"), io::ErrorKind::NotFound.into())
+    })?;
+    // What a torn group left behind this point is overwritten or stays as noise: no byte of it can pass for a group
+    // header, since none but the log knows the file's epoch.
+    let writer = Writer::resume(file, point);
+
+    let Replay { partitions, tables, changed, .. } = replay;
+    let entry_limit = config.wal_file_bytes - 2 * FILE_HEADER_BYTES;
+    let segments =
+        SegmentStore::new(env, dir.join("segments"), config.block_cache_bytes, config.max_open_files);
+    let count =
+        (0..crate::partitions::SHARDS as u32).map(|shard| partitions.of_shard(shard).len() as u64).sum();
+    let stats = Counters::default();
+    stats.wrote_before(found.bytes);
+    let shared = Shared {
+        env: env.clone(),
+        queue: Queue::new(last_lsn, config.queue_bytes, entry_limit),
+        durability: Arc::new(Durability::starting_at(last_lsn)),
+        tail: Tail::new(config.tail_bytes),
+        wal_files,
+        segments,
+        partitions,
+        tables,
+        changed: Mutex::new(changed),
+        point: Mutex::new(point),
+        space: SpaceGuard::default(),
+        stats,
+        writer: Mutex::new(writer),
+        checkpointer: Mutex::new(Checkpointer::new(&manifest)),
+        checkpointed_wal_bytes: AtomicU64::new(0),
+        stopping: Mutex::new(false),
+        stop_or_work: Condvar::new(),
+        recovery: RecoveryReport {
+            is_new,
+            entries: found.entries,
+            bytes: found.bytes,
+            torn_bytes: found.torn_bytes,
+            given_up: found.given_up,
+            partitions: count,
+            took: env.clock.monotonic().saturating_sub(began),
+        },
+        _lock: lock,
+        config,
+    };
+    shared.measure_space();
+    Ok(shared)
+}
+
+/// Deletes the segments that the newest manifest left for deletion: a crash may have come before that.
+fn delete_garbage(manifest: &Manifest, env: &Env, dir: &std::path::Path) -> Result<(), OpenError> {
+    let segments = SegmentStore::new(env, dir.join("segments"), 0, 1);
+    for (partition, base) in &manifest.garbage {
+        segments
+            .delete(*partition, *base)
+            .map_err(|error| OpenError::io("deleting segments from", dir, error))?;
+    }
+    Ok(())
+}
+
+/// Makes the first WAL file and the first manifest. Nothing is acknowledged before both are durable, so a directory
+/// with a WAL but without a manifest is either one that a crash left half made, or one that lost its manifests.
+fn initialise(env: &Env, config: &LogConfig, wal_files: &WalFiles) -> Result<Manifest, OpenError> {
+    let dir = &config.dir;
+    if manifest::has_wal_groups(env, dir) {
+        return Err(manifest::missing(dir.join("MANIFEST-a")));
+    }
+    let wal = wal_files.dir();
+    let leftovers = env.disk.list(wal).map_err(|error| OpenError::io("listing", wal, error))?;
+    for name in leftovers {
+        let path = wal.join(name);
+        env.disk.remove(&path).map_err(|error| OpenError::io("removing", &path, error))?;
+    }
+    let file = wal_files
+        .begin(1, Lsn(1), 0, 0)
+        .map_err(|error| OpenError::io("making a WAL file in", wal, error))?;
+    let point =
+        DurablePoint { lsn: Lsn::ZERO, file_seq: 1, position: FILE_HEADER_BYTES, chain: file.header.chain() };
+    let first =
+        Manifest { generation: 1, point, next_partition: 1, snapshots: Vec::new(), garbage: Vec::new() };
+    manifest::write(env, dir, &first)
+        .map_err(|error| OpenError::io("writing the manifest of", dir, error))?;
+    Ok(first)
+}
+
+/// The state that is being rebuilt.
+struct Replay<'a> {
+    partitions: Partitions,
+    tables: BTreeMap<TableId, Arc<dyn Table>>,
+    changed: BTreeSet<(TableId, u32)>,
+    snapshots: &'a [SnapshotRef],
+    as_of: BTreeMap<(TableId, u32), Lsn>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(tables: Vec<Arc<dyn Table>>, manifest: &'a Manifest) -> Self {
+        let mut by_id = BTreeMap::new();
+        for table in tables {
+            let id = table.id();
+            assert!(id != PARTITIONS, "table number 0 is the log's own");
+            assert!(by_id.insert(id, table).is_none(), "two state tables have the number {}", id.0);
+        }
+        let partitions = Partitions::new();
+        partitions.saw_id(duolog_types::PartitionId(manifest.next_partition - 1));
+        Self {
+            partitions,
+            tables: by_id,
+            changed: BTreeSet::new(),
+            snapshots: &manifest.snapshots,
+            as_of: BTreeMap::new(),
+        }
+    }
+
+    fn restore_snapshots(&mut self, env: &Env, config: &LogConfig) -> Result<(), OpenError> {
+        for found in self.snapshots {
+            let bytes = snapshot::read(env, &config.dir, found)?;
+            let restored = if found.table == PARTITIONS {
+                partition_table::restore(&self.partitions, &bytes)
+            } else {
+                self.table(found.table, found.shard)?.restore(found.shard, &bytes)
+            };
+            restored.map_err(|detail| OpenError::Table {
+                table: found.table.0,
+                shard: found.shard,
+                detail,
+            })?;
+            self.as_of.insert((found.table, found.shard), found.as_of);
+        }
+        Ok(())
+    }
+
+    fn table(&self, table: TableId, shard: u32) -> Result<&Arc<dyn Table>, OpenError> {
+        let detail = || "this binary doesn't know the table; start a newer duolog".to_string();
+        self.tables.get(&table).ok_or_else(|| OpenError::Table { table: table.0, shard, detail: detail() })
+    }
+
+    fn frame(&mut self, found: Found<'_>, place: Place) -> Result<(), OpenError> {
+        match found.header {
+            FrameHeader::State { table, shard } => {
+                if self.as_of.get(&(table, shard)).is_some_and(|as_of| found.lsn <= *as_of) {
+                    return Ok(());
+                }
+                let owner = self.table(table, shard)?;
+                owner.apply(shard, found.payload, found.lsn).map_err(|detail| OpenError::Table {
+                    table: table.0,
+                    shard,
+                    detail,
+                })?;
+                self.changed.insert((table, shard));
+            }
+            FrameHeader::Create { partition } => {
+                if self.partitions.get(partition).is_none() {
+                    self.partitions.insert(Core::new(partition));
+                }
+                self.mark(partition);
+            }
+            FrameHeader::Drop { partition } => {
+                if let Some(core) = self.partitions.get(partition) {
+                    core.publish_drop();
+                    self.partitions.remove(&core);
+                }
+            }
+            FrameHeader::Trim { partition, to } => {
+                if let Some(core) = self.partitions.get(partition) {
+                    let mut state = core.lock();
+                    state.start = state.start.max(to);
+                    state.start_queued = state.start;
+                    state.start_lsn = found.lsn;
+                }
+                self.mark(partition);
+            }
+            FrameHeader::Skip { partition, to, .. } => {
+                if let Some(core) = self.partitions.get(partition) {
+                    fill_gap(&mut core.lock(), to, found.lsn);
+                }
+                self.mark(partition);
+            }
+            FrameHeader::Batch { partition, base_offset, offset_count, arrival, max_timestamp } => {
+                let entry = TailEntry {
+                    base: base_offset,
+                    end: base_offset.plus(i64::from(offset_count)),
+                    lsn: found.lsn,
+                    file_seq: place.file_seq,
+                    position: place.position,
+                    len: found.payload.len() as u32,
+                    arrival,
+                    max_timestamp,
+                };
+                if self.batch(partition, entry) {
+                    for table in self.tables.values() {
+                        table.apply_batch(partition, base_offset, found.payload);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the batch is one that the partition didn't have.
+    fn batch(&self, partition: duolog_types::PartitionId, entry: TailEntry) -> bool {
+        let Some(core) = self.partitions.get(partition) else { return false };
+        {
+            let mut state = core.lock();
+            if entry.end <= state.next {
+                return false;
+            }
+            // Only where a damaged range was given up: its offsets stay empty.
+            fill_gap(&mut state, entry.base, entry.lsn);
+            state.push_tail(entry);
+            state.next = entry.end;
+            state.high_watermark = entry.end;
+        }
+        self.mark(partition);
+        true
+    }
+
+    fn mark(&self, partition: duolog_types::PartitionId) {
+        if let Some(core) = self.partitions.get(partition)
+            && core.lock().mark_dirty()
+        {
+            self.partitions.list_dirty(&core);
+        }
+    }
+}
+
+fn fill_gap(state: &mut State, to: Offset, lsn: Lsn) {
+    if to > state.next {
+        state.push_tail(TailEntry::gap(state.next, to, lsn));
+        state.next = to;
+        state.high_watermark = to;
+    }
+}

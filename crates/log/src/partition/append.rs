@@ -1,0 +1,84 @@
+//! Taking offsets: append, skip, trim. Each takes its place in the partition and in the WAL's queue in one step.
+
+use duolog_types::{Lsn, Offset};
+
+use super::handle::Partition;
+use crate::entry::NewBatch;
+use crate::error::AppendError;
+use crate::queue::{PlacedBatch, Waiting, WaitingEntry};
+
+/// Where an appended batch stands. It may be read and acknowledged once `lsn` is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The batch's first offset.
+    pub base_offset: Offset,
+    /// One behind its last offset.
+    pub end_offset: Offset,
+    /// The entry that holds it.
+    pub lsn: Lsn,
+}
+
+impl Partition {
+    /// Takes the next offsets for `batch` and queues it.
+    ///
+    /// # Errors
+    /// The batch is then certainly not in the log: it was stopped, is full, or the partition is gone.
+    ///
+    /// # Panics
+    /// If the batch is shorter than a record batch's header; the caller has parsed it.
+    pub fn append(&self, batch: NewBatch) -> Result<Appended, AppendError> {
+        assert!(batch.bytes.len() >= 61, "a record batch has at least its header");
+        self.log.space.admit_data()?;
+        let mut state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let base_offset = state.next;
+        let end_offset = base_offset.plus(i64::from(batch.offset_count));
+        let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
+        // Still under the partition's lock: no later offset can get an earlier place in the WAL.
+        let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true)?;
+        state.next = end_offset;
+        Ok(Appended { base_offset, end_offset, lsn })
+    }
+
+    /// Leaves a gap, so that the next batch gets offset `to`. Returns the entry to wait for; nothing happens if the
+    /// end is already there.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn skip_to(&self, to: Offset) -> Result<Lsn, AppendError> {
+        let mut state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        if to <= state.next {
+            return Ok(Lsn::ZERO);
+        }
+        let skip = Waiting::Skip { core: self.core.clone(), from: state.next, to };
+        let lsn = self.log.queue.push(WaitingEntry::One(skip), false)?;
+        state.next = to;
+        Ok(lsn)
+    }
+
+    /// Moves the log start to `to`, never back and never beyond the high watermark; what lies below is deleted in
+    /// time. Returns the entry to wait for before the new start is revealed.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn trim(&self, to: Offset) -> Result<Lsn, AppendError> {
+        let mut state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let to = to.min(state.high_watermark);
+        if to <= state.start_queued {
+            return Ok(state.start_lsn);
+        }
+        let trim = Waiting::Trim { core: self.core.clone(), to };
+        let lsn = self.log.queue.push(WaitingEntry::One(trim), false)?;
+        state.start_queued = to;
+        state.start_lsn = lsn;
+        Ok(lsn)
+    }
+}

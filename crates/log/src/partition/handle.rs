@@ -1,0 +1,73 @@
+//! The handle that callers hold.
+
+use std::sync::Arc;
+
+use duolog_types::{Offset, PartitionId};
+
+use super::core::{Core, Extent};
+use crate::log::Shared;
+use crate::watch::{Registration, Watch, WatchGuard};
+
+/// A cheap handle on one partition. It stays usable (with errors) after the partition was dropped.
+#[derive(Clone)]
+pub struct Partition {
+    pub(crate) log: Arc<Shared>,
+    pub(crate) core: Arc<Core>,
+}
+
+impl Partition {
+    /// The partition's number.
+    #[must_use]
+    pub fn id(&self) -> PartitionId {
+        self.core.id
+    }
+
+    /// The first offset that may be read (Kafka: log start offset).
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        self.core.lock().start
+    }
+
+    /// One behind the last durable offset: what readers may see (Kafka: high watermark).
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.core.lock().high_watermark
+    }
+
+    /// One behind the last offset taken, durable or not (Kafka: log end offset).
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.core.lock().next
+    }
+
+    /// Bytes of the batches that are kept.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.core.lock().size_bytes()
+    }
+
+    /// Stretches of the partition, oldest first; the last is what isn't checkpointed yet, if anything.
+    #[must_use]
+    pub fn extents(&self) -> Vec<Extent> {
+        self.core.lock().extents()
+    }
+
+    /// From which size on a segment of this partition is sealed, bytes (Kafka: segment.bytes).
+    pub fn set_segment_bytes(&self, bytes: u64) {
+        self.core.lock().segment_bytes = bytes;
+    }
+
+    /// Registers the partition with `watch` under `token`, until the guard is dropped.
+    #[must_use]
+    pub fn watch(&self, watch: &Watch, token: u64) -> WatchGuard {
+        let registration = Registration::new(watch, token);
+        self.core.watch(registration.clone());
+        WatchGuard::new(self.core.clone(), registration)
+    }
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Partition({})", self.core.id)
+    }
+}

@@ -1,0 +1,12 @@
+//! One partition: what is appended, where its records stand, and how they are read back.
+
+mod append;
+pub(crate) mod core;
+mod find;
+mod handle;
+pub(crate) mod read;
+
+pub use append::Appended;
+pub use core::Extent;
+pub use handle::Partition;
+pub use read::{Chunk, ColdRead, Read, ReadSpec};

@@ -1,0 +1,223 @@
+//! Entries that wait for the WAL, in the order of their LSNs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use duolog_types::{Lsn, Offset};
+use parking_lot::{Condvar, Mutex};
+
+use crate::entry::NewBatch;
+use crate::error::{AppendError, Poisoned};
+use crate::partition::core::Core;
+use crate::table::TableId;
+use crate::wal::frame::{ENTRY_HEADER_BYTES, FrameHeader};
+
+/// A batch with its place in its partition.
+#[derive(Debug)]
+pub(crate) struct PlacedBatch {
+    pub core: Arc<Core>,
+    pub base_offset: Offset,
+    pub batch: NewBatch,
+}
+
+impl PlacedBatch {
+    pub(crate) fn header(&self) -> FrameHeader {
+        FrameHeader::Batch {
+            partition: self.core.id,
+            base_offset: self.base_offset,
+            offset_count: self.batch.offset_count,
+            arrival: self.batch.arrival,
+            max_timestamp: self.batch.max_timestamp,
+        }
+    }
+}
+
+/// A frame that waits.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Batch(PlacedBatch),
+    State { table: TableId, shard: u32, change: Bytes },
+    Create(Arc<Core>),
+    Drop(Arc<Core>),
+    Trim { core: Arc<Core>, to: Offset },
+    Skip { core: Arc<Core>, from: Offset, to: Offset },
+}
+
+impl Waiting {
+    pub(crate) fn header(&self) -> FrameHeader {
+        match self {
+            Self::Batch(placed) => placed.header(),
+            Self::State { table, shard, .. } => FrameHeader::State { table: *table, shard: *shard },
+            Self::Create(core) => FrameHeader::Create { partition: core.id },
+            Self::Drop(core) => FrameHeader::Drop { partition: core.id },
+            Self::Trim { core, to } => FrameHeader::Trim { partition: core.id, to: *to },
+            Self::Skip { core, from, to } => FrameHeader::Skip { partition: core.id, from: *from, to: *to },
+        }
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        match self {
+            Self::Batch(placed) => &placed.batch.bytes,
+            Self::State { change, .. } => change,
+            Self::Create(_) | Self::Drop(_) | Self::Trim { .. } | Self::Skip { .. } => &[],
+        }
+    }
+
+    fn encoded_bytes(&self) -> usize {
+        self.header().encoded_bytes() + self.payload().len()
+    }
+}
+
+/// An entry that waits. Nearly all are one batch, and those cost no allocation here.
+#[derive(Debug)]
+pub(crate) enum WaitingEntry {
+    One(Waiting),
+    Many(Vec<Waiting>),
+}
+
+impl WaitingEntry {
+    pub(crate) fn frames(&self) -> &[Waiting] {
+        match self {
+            Self::One(frame) => std::slice::from_ref(frame),
+            Self::Many(frames) => frames,
+        }
+    }
+
+    pub(crate) fn frames_bytes(&self) -> usize {
+        self.frames().iter().map(Waiting::encoded_bytes).sum()
+    }
+}
+
+/// The queue between those who append and the one who writes.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    news: Condvar,
+    limit_bytes: u64,
+    entry_limit_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: VecDeque<WaitingEntry>,
+    bytes: u64,
+    last_lsn: Lsn,
+    poisoned: Option<Poisoned>,
+    closing: bool,
+    writer_waits: bool,
+}
+
+/// What the writer is woken for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Entries wait.
+    Entries,
+    /// Nothing came in the time given.
+    Quiet,
+    /// The log is closing and nothing waits any more.
+    Closed,
+}
+
+impl Queue {
+    pub(crate) fn new(last_lsn: Lsn, limit_bytes: u64, entry_limit_bytes: u64) -> Self {
+        Self {
+            state: Mutex::new(State { last_lsn, ..State::default() }),
+            news: Condvar::new(),
+            limit_bytes,
+            entry_limit_bytes,
+        }
+    }
+
+    /// Queues an entry and gives its LSN. Control entries (no batch) may exceed the queue's limit, so that acks and
+    /// commits go on when data waits.
+    pub(crate) fn push(&self, entry: WaitingEntry, is_data: bool) -> Result<Lsn, AppendError> {
+        let bytes = (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
+        if bytes > self.entry_limit_bytes {
+            return Err(AppendError::TooLarge { bytes, limit_bytes: self.entry_limit_bytes });
+        }
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.poisoned {
+            return Err(reason.clone().into());
+        }
+        if is_data && state.bytes > self.limit_bytes {
+            return Err(AppendError::Overloaded { queued_bytes: state.bytes, limit_bytes: self.limit_bytes });
+        }
+        state.bytes += bytes;
+        state.last_lsn = Lsn(state.last_lsn.0 + 1);
+        let lsn = state.last_lsn;
+        state.entries.push_back(entry);
+        let wake = std::mem::take(&mut state.writer_waits);
+        drop(state);
+        if wake {
+            self.news.notify_one();
+        }
+        Ok(lsn)
+    }
+
+    /// Takes what fits one group: entries in order, up to `limit_bytes` of payload, but at least one.
+    pub(crate) fn take(&self, limit_bytes: u64, into: &mut Vec<WaitingEntry>) {
+        let mut state = self.state.lock();
+        let mut taken = 0;
+        while let Some(entry) = state.entries.front() {
+            let bytes = (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
+            if taken > 0 && taken + bytes > limit_bytes {
+                break;
+            }
+            taken += bytes;
+            into.extend(state.entries.pop_front());
+        }
+        state.bytes -= taken;
+    }
+
+    /// Waits until entries are there, at most `patience` (for ever, if `None`).
+    pub(crate) fn wait(&self, patience: Option<Duration>) -> News {
+        let mut state = self.state.lock();
+        loop {
+            if !state.entries.is_empty() {
+                return News::Entries;
+            }
+            if state.closing {
+                return News::Closed;
+            }
+            state.writer_waits = true;
+            let timed_out = match patience {
+                Some(patience) => self.news.wait_for(&mut state, patience).timed_out(),
+                None => {
+                    self.news.wait(&mut state);
+                    false
+                }
+            };
+            if timed_out && state.entries.is_empty() && !state.closing {
+                return News::Quiet;
+            }
+        }
+    }
+
+    /// The newest LSN given.
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        self.state.lock().last_lsn
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state.lock().bytes
+    }
+
+    /// Refuses everything from now on; what waits is forgotten.
+    pub(crate) fn poison(&self, reason: Poisoned) {
+        let mut state = self.state.lock();
+        state.poisoned.get_or_insert(reason);
+        state.entries.clear();
+        state.bytes = 0;
+    }
+
+    /// The writer ends when what waits is written; later entries are refused.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closing = true;
+        state.poisoned.get_or_insert(Poisoned { action: "append", detail: "the log was closed".into() });
+        drop(state);
+        self.news.notify_one();
+    }
+}

@@ -1,0 +1,127 @@
+//! The log's own threads: the WAL's writer, the maker of WAL files, the checkpoint.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::OpenError;
+use crate::log::Shared;
+use crate::queue::News;
+
+/// So long the WAL is quiet before the last group's durability is recorded.
+const SEAL_AFTER: Duration = Duration::from_millis(5);
+/// How often the checkpoint and the disk's fullness are considered.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The running threads.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    running: Mutex<Vec<JoinHandle<()>>>,
+    shared: std::sync::Weak<Shared>,
+}
+
+/// Starts the threads, if the configuration wants any.
+pub(crate) fn start(shared: &Arc<Shared>) -> Result<Threads, OpenError> {
+    let mut running = Vec::new();
+    if shared.config.threads {
+        let bodies: [(&str, fn(&Shared)); 3] =
+            [("wal", write), ("wal-files", prepare), ("checkpoint", checkpoint)];
+        for (name, body) in bodies {
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new()
+                .name(name.into())
+                .spawn(move || body(&shared))
+                .map_err(|error| OpenError::io("starting a thread for", name, error))?;
+            running.push(thread);
+        }
+    }
+    Ok(Threads { running: Mutex::new(running), shared: Arc::downgrade(shared) })
+}
+
+impl Threads {
+    /// Ends the threads; what is queued is written first.
+    pub(crate) fn stop(&self, shared: &Shared) {
+        *shared.stopping.lock() = true;
+        shared.stop_or_work.notify_all();
+        shared.queue.close();
+        for thread in self.running.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            self.stop(&shared);
+        }
+    }
+}
+
+/// Commits whatever queued while the last sync ran; never waits for more.
+fn write(log: &Shared) {
+    loop {
+        let unsealed = log.writer.lock().is_unsealed();
+        let went_on = match log.queue.wait(unsealed.then_some(SEAL_AFTER)) {
+            News::Entries => log.commit().map(|_| ()),
+            News::Quiet => log.writer.lock().seal(log),
+            News::Closed => return,
+        };
+        if went_on.is_err() {
+            return;
+        }
+    }
+}
+
+/// Zeroes WAL files ahead of the writer and keeps a spare.
+fn prepare(log: &Shared) {
+    loop {
+        let more = log.wal_files.prepare_step().unwrap_or_else(|error| {
+            tracing::warn!(%error, "a WAL file can't be prepared; it is tried again");
+            false
+        });
+        let mut stopping = log.stopping.lock();
+        if *stopping {
+            return;
+        }
+        let rate = log.config.background_bytes_per_second;
+        let pause = match (more, rate) {
+            (true, 0) => continue,
+            (true, rate) => Duration::from_secs_f64((1 << 20) as f64 / rate as f64),
+            (false, _) => TICK,
+        };
+        log.stop_or_work.wait_for(&mut stopping, pause);
+        if *stopping {
+            return;
+        }
+    }
+}
+
+fn checkpoint(log: &Shared) {
+    let mut last = log.env.clock.monotonic();
+    loop {
+        log.measure_space();
+        {
+            let mut stopping = log.stopping.lock();
+            if !*stopping {
+                log.stop_or_work.wait_for(&mut stopping, TICK);
+            }
+            if *stopping {
+                return;
+            }
+        }
+        let now = log.env.clock.monotonic();
+        let due = log.pending_bytes() >= log.config.checkpoint_bytes
+            || now.saturating_sub(last) >= log.config.checkpoint_age;
+        if due {
+            if log.checkpoint().is_err() {
+                return;
+            }
+            last = log.env.clock.monotonic();
+        }
+    }
+}

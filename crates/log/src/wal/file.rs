@@ -1,0 +1,250 @@
+//! WAL files: those in use by sequence number, spare ones ready to be used, and their making.
+//!
+//! A spare is a whole file of zeros (or of old groups): writing into it changes no metadata, which halves the
+//! time of a sync (rules-storage §2.1). Spares are made in the background; a start or a rotation that finds none
+//! begins with a file that is only allocated, and the background fills it ahead of the writer.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use duolog_env::{AlignedBuf, Env, File, OpenMode};
+use duolog_types::Lsn;
+use parking_lot::{Mutex, RwLock};
+
+use super::layout::{FILE_HEADER_BYTES, FileHeader, padded};
+
+/// How much is zeroed in one go: bounds how long the writer waits for the background.
+const FILL_CHUNK_BYTES: u64 = 1 << 20;
+/// Spares kept; more are deleted.
+const SPARES_MAX: usize = 2;
+
+/// A WAL file that is or was part of the log.
+#[derive(Debug)]
+pub(crate) struct WalFile {
+    pub header: FileHeader,
+    pub path: PathBuf,
+    pub file: Arc<dyn File>,
+    /// Below this position the file's blocks are written (zeros or groups).
+    filled: AtomicU64,
+    /// Held while a chunk at `filled` is being zeroed.
+    filling: Mutex<()>,
+}
+
+impl WalFile {
+    /// Claims everything below `end` for the writer, so that the background never zeroes it.
+    pub(crate) fn claim(&self, end: u64) {
+        if end > self.filled.load(Ordering::Acquire) {
+            let _guard = self.filling.lock();
+            self.filled.fetch_max(end, Ordering::AcqRel);
+        }
+    }
+
+    /// Zeroes the next chunk ahead of the writer; `false` when the file is full of written blocks.
+    pub(crate) fn fill_chunk(&self, size: u64) -> io::Result<bool> {
+        let _guard = self.filling.lock();
+        let at = self.filled.load(Ordering::Acquire);
+        if at >= size {
+            return Ok(false);
+        }
+        let len = FILL_CHUNK_BYTES.min(size - at);
+        self.file.write_durable(&AlignedBuf::zeroed(len as usize), at)?;
+        self.filled.store(at + len, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Reads `len` bytes at `at`, whatever their alignment.
+    pub(crate) fn read_range(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        let start = at - at % FILE_HEADER_BYTES;
+        let mut window = AlignedBuf::zeroed(padded(at - start + len as u64) as usize);
+        let got = self.file.read_at(&mut window, start)?;
+        let from = (at - start) as usize;
+        match window.get(from..from + len) {
+            Some(bytes) if got >= from + len => Ok(bytes.to_vec()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// A file that isn't part of the log.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub path: PathBuf,
+    pub file: Arc<dyn File>,
+    /// Below this position its blocks are written.
+    pub filled: u64,
+}
+
+/// All WAL files of a data directory.
+pub(crate) struct WalFiles {
+    env: Env,
+    dir: PathBuf,
+    size: u64,
+    mode: OpenMode,
+    live: RwLock<BTreeMap<u64, Arc<WalFile>>>,
+    spares: Mutex<Vec<Spare>>,
+    /// Files that left the log while a reader still held them.
+    retired: Mutex<Vec<Arc<WalFile>>>,
+    next_name: AtomicU64,
+}
+
+impl WalFiles {
+    pub(crate) fn new(env: &Env, dir: PathBuf, size: u64, mode: OpenMode) -> Self {
+        Self {
+            env: env.clone(),
+            dir,
+            size,
+            mode,
+            live: RwLock::default(),
+            spares: Mutex::default(),
+            retired: Mutex::default(),
+            next_name: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How files are opened.
+    pub(crate) fn mode(&self) -> OpenMode {
+        self.mode
+    }
+
+    /// Size of a file, bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes over a file that recovery found to be part of the log.
+    pub(crate) fn adopt_live(&self, header: FileHeader, path: PathBuf, file: Arc<dyn File>) {
+        let file =
+            WalFile { header, path, file, filled: AtomicU64::new(u64::MAX), filling: Mutex::default() };
+        self.live.write().insert(header.seq, Arc::new(file));
+    }
+
+    /// Takes over a file that recovery found to be free.
+    pub(crate) fn adopt_spare(&self, spare: Spare) {
+        self.spares.lock().push(spare);
+    }
+
+    /// Names made from now on don't collide with `name`.
+    pub(crate) fn saw_name(&self, name: &str) {
+        if let Some(number) = name.strip_suffix(".wal").and_then(|number| number.parse::<u64>().ok()) {
+            self.next_name.fetch_max(number + 1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self, seq: u64) -> Option<Arc<WalFile>> {
+        self.live.read().get(&seq).cloned()
+    }
+
+    /// Begins the next file of the log: header written and durable, name too.
+    pub(crate) fn begin(
+        &self,
+        seq: u64,
+        first_lsn: Lsn,
+        prev_end: u64,
+        prev_chain: u32,
+    ) -> io::Result<Arc<WalFile>> {
+        let spare = match self.spares.lock().pop() {
+            Some(spare) => spare,
+            None => self.create()?,
+        };
+        let header = FileHeader { seq, epoch: self.env.rng.next_u64(), first_lsn, prev_end, prev_chain };
+        let mut sector = AlignedBuf::with_capacity(FILE_HEADER_BYTES as usize);
+        sector.extend_from_slice(&header.encode());
+        sector.pad_to(FILE_HEADER_BYTES as usize);
+        spare.file.write_durable(&sector, 0)?;
+        let file = Arc::new(WalFile {
+            header,
+            path: spare.path,
+            file: spare.file,
+            filled: AtomicU64::new(spare.filled.max(FILE_HEADER_BYTES)),
+            filling: Mutex::default(),
+        });
+        self.live.write().insert(seq, file.clone());
+        Ok(file)
+    }
+
+    fn create(&self) -> io::Result<Spare> {
+        let name = format!("{:08}.wal", self.next_name.fetch_add(1, Ordering::Relaxed));
+        let path = self.dir.join(name);
+        let created = self.env.disk.open(&path, OpenMode::CreateNew)?;
+        created.allocate(self.size)?;
+        // The length must be durable too: groups are synced by data only.
+        created.sync_data()?;
+        if !cfg!(seeded_bug = "no_directory_sync") {
+            self.env.disk.sync_dir(&self.dir)?;
+        }
+        let file = self.env.disk.open(&path, self.mode)?;
+        Ok(Spare { path, file, filled: 0 })
+    }
+
+    /// One step of background work: fills the file in use, else makes a spare. `false` when nothing is left to do.
+    pub(crate) fn prepare_step(&self) -> io::Result<bool> {
+        self.reclaim_retired();
+        let current = self.live.read().last_key_value().map(|(_, file)| file.clone());
+        if let Some(current) = current
+            && current.fill_chunk(self.size)?
+        {
+            return Ok(true);
+        }
+        let spare = {
+            let mut spares = self.spares.lock();
+            match spares.iter().position(|spare| spare.filled < self.size) {
+                Some(index) => Some(spares.swap_remove(index)),
+                None if spares.is_empty() => None,
+                None => return Ok(false),
+            }
+        };
+        let mut spare = match spare {
+            Some(spare) => spare,
+            None => self.create()?,
+        };
+        let len = FILL_CHUNK_BYTES.min(self.size - spare.filled);
+        let filled = spare.file.write_durable(&AlignedBuf::zeroed(len as usize), spare.filled);
+        if filled.is_ok() {
+            spare.filled += len;
+        }
+        self.spares.lock().push(spare);
+        filled.map(|()| true)
+    }
+
+    /// Takes the files below `seq` out of the log; they become spares, or are deleted, once no reader holds them.
+    pub(crate) fn release_below(&self, seq: u64) {
+        let released = {
+            let mut live = self.live.write();
+            let kept = live.split_off(&seq);
+            std::mem::replace(&mut *live, kept)
+        };
+        self.retired.lock().extend(released.into_values());
+        self.reclaim_retired();
+    }
+
+    fn reclaim_retired(&self) {
+        let mut retired = self.retired.lock();
+        let mut index = 0;
+        while index < retired.len() {
+            if Arc::strong_count(&retired[index]) > 1 {
+                index += 1;
+                continue;
+            }
+            let file = retired.swap_remove(index);
+            let mut spares = self.spares.lock();
+            if spares.len() < SPARES_MAX && file.file.len().is_ok_and(|len| len == self.size) {
+                spares.push(Spare { path: file.path.clone(), file: file.file.clone(), filled: self.size });
+            } else if let Err(error) = self.env.disk.remove(&file.path) {
+                tracing::warn!(path = %file.path.display(), %error, "a WAL file that isn't needed any more can't be removed");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for WalFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WalFiles({})", self.dir.display())
+    }
+}
