@@ -5,7 +5,13 @@
 
 mod args;
 mod config;
+mod listen;
+mod logging;
+mod mapping;
+mod metrics;
+mod serve;
 mod show;
+mod startup;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,9 +41,13 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &args::ServeArgs) -> ExitCode {
-    match args.settings.layers().and_then(|layers| layers.load()) {
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => fail(&error, duolog_cli::USAGE_EXIT_CODE),
+    let loaded = match args.settings.layers().and_then(|layers| layers.load()) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error, duolog_cli::USAGE_EXIT_CODE),
+    };
+    match serve::run(&loaded.config, args.give_up_damaged) {
+        Ok(code) => code,
+        Err(error) => fail(&error, 1),
     }
 }
 

@@ -54,21 +54,36 @@ pub enum ConfigError {
         excerpt: Quote,
     },
     /// Two settings contradict each other.
-    #[error("{low} ({low_value}, {low_origin}) is above {high} ({high_value}, {high_origin})")]
+    #[error("{low} is above {high}")]
     Crossed {
         /// The setting that is to be the lower one.
-        low: &'static str,
-        /// Its value.
-        low_value: String,
-        /// Who set it.
-        low_origin: Origin,
+        low: Box<SetTo>,
         /// The setting that is to be the higher one.
-        high: &'static str,
-        /// Its value.
-        high_value: String,
-        /// Who set it.
-        high_origin: Origin,
+        high: Box<SetTo>,
     },
+    /// Clients would be told to connect to an address that means "every address of this machine".
+    #[error("{listen} is no address to connect to: set kafka.advertised to the host:port that clients use")]
+    NotAdvertised {
+        /// What is listened on.
+        listen: Box<SetTo>,
+    },
+}
+
+/// A setting with its value, and who set it.
+#[derive(Debug)]
+pub struct SetTo {
+    /// The setting.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+impl fmt::Display for SetTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} ({})", self.key, self.value, self.origin)
+    }
 }
 
 /// A line of the file under an error's text, if it came from a file.

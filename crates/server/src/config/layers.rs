@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, Quote};
+use super::error::{ConfigError, Quote, SetTo};
 use super::file;
 use super::table::{Config, KEYS, Key};
 
@@ -97,6 +97,7 @@ impl Layers {
         loaded.check_order("kafka.max_frame_bytes", "kafka.request_memory_bytes", |config| {
             config.kafka.max_frame_bytes <= config.kafka.request_memory_bytes
         })?;
+        loaded.check_advertised()?;
         Ok(loaded)
     }
 }
@@ -171,15 +172,24 @@ impl Loaded {
         if holds(&self.config) {
             return Ok(());
         }
-        let of = |name: &str| {
-            let index = KEYS.iter().position(|key| key.name == name);
-            index.map_or_else(
-                || (String::new(), Origin::Default),
-                |index| ((KEYS[index].show)(&self.config), self.origins[index].clone()),
-            )
-        };
-        let ((low_value, low_origin), (high_value, high_origin)) = (of(low), of(high));
-        Err(ConfigError::Crossed { low, low_value, low_origin, high, high_value, high_origin })
+        Err(ConfigError::Crossed { low: Box::new(self.of(low)), high: Box::new(self.of(high)) })
+    }
+
+    fn check_advertised(&self) -> Result<(), ConfigError> {
+        if self.config.kafka.advertised.is_some() || !self.config.kafka.listen.is_wildcard() {
+            return Ok(());
+        }
+        Err(ConfigError::NotAdvertised { listen: Box::new(self.of("kafka.listen")) })
+    }
+
+    /// The setting `key` with its value, and who set it.
+    fn of(&self, key: &'static str) -> SetTo {
+        let index = KEYS.iter().position(|known| known.name == key);
+        let (value, origin) = index.map_or_else(
+            || (String::new(), Origin::Default),
+            |index| ((KEYS[index].show)(&self.config), self.origins[index].clone()),
+        );
+        SetTo { key, value, origin }
     }
 }
 

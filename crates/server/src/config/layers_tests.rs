@@ -103,7 +103,7 @@ fn a_misspelt_variable_or_flag_is_an_error_and_a_stranger_s_is_not() {
 fn settings_that_contradict_each_other_name_both_and_who_set_them() {
     assert_eq!(
         refused("groups: {max_session_timeout: 1s}\n", &[], &[]),
-        "groups.min_session_timeout (6s, default) is above groups.max_session_timeout (1s, duolog.yaml:1)"
+        "groups.min_session_timeout = 6s (default) is above groups.max_session_timeout = 1s (duolog.yaml:1)"
     );
 }
 
@@ -113,4 +113,16 @@ fn broken_yaml_names_the_line() {
     assert!(text.starts_with("duolog.yaml:"), "{text}");
     let text = refused("data_dir: a\ndata_dir: b\n", &[], &[]);
     assert!(text.starts_with("duolog.yaml:2: duplicate"), "{text}");
+}
+
+#[test]
+fn a_wildcard_address_has_to_be_advertised_by_another_name() {
+    let text = refused("", &[], &[("kafka.listen", "0.0.0.0:9092")]);
+    assert_eq!(
+        text,
+        "kafka.listen = 0.0.0.0:9092 (flag --set) is no address to connect to: \
+         set kafka.advertised to the host:port that clients use"
+    );
+    let both = [("kafka.listen", "[::]:9092"), ("kafka.advertised", "broker:9092")];
+    assert!(layers("", &[], &both).load().is_ok());
 }

@@ -16,5 +16,5 @@ mod value;
 pub use error::ConfigError;
 pub use layers::{Layers, Loaded, Origin};
 pub use reference::{reference, yaml};
-pub use table::{Config, KEYS, Key};
+pub use table::{Config, KEYS};
 pub use value::{Durability, HostPort, LogFormat, Setting};

@@ -80,8 +80,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_as_yaml_is_read_back_as_the_same() {
-        let mut config = Config::default();
-        config.data_dir = "/tmp/it's a # path: x".into();
+        let mut config = Config { data_dir: "/tmp/it's a # path: x".into(), ..Config::default() };
         config.topics.auto_create = false;
         let file = Some(("x.yaml".into(), yaml(&config)));
         assert_eq!(Layers { file, ..Layers::default() }.load().unwrap().config, config);

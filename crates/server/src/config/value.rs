@@ -111,6 +111,13 @@ impl HostPort {
     }
 }
 
+impl HostPort {
+    /// Whether it means every address of this machine, so that nobody can connect to it by that name.
+    pub fn is_wildcard(&self) -> bool {
+        self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+    }
+}
+
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {

@@ -1,0 +1,235 @@
+//! `duolog serve`: from the configuration to a running broker, and back to a clean data directory.
+//!
+//! ```text
+//! bind doors ─┬─ recover the log ─► ready: startup lines ─► signal ─► drain doors ─► checkpoint, close ─► 0
+//!             └─ http answers meanwhile (not ready)      └► poisoned ─► drain doors ─► 1
+//! ```
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use duolog_admin::{AdminConfig, Health, Metrics, Readiness};
+use duolog_env::Env;
+use duolog_log::{Log, OpenError, Poisoned};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Config, Setting};
+use crate::listen::{self, BindError};
+use crate::startup::Ready;
+use crate::{logging, mapping, metrics};
+
+/// Why the broker didn't start, or didn't end cleanly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A door can't be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The disk failed: what was acknowledged is on it, and the next start finds out.
+    #[error(transparent)]
+    Poisoned(#[from] Poisoned),
+    /// The operating system refused something that every process needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the broker until a signal.
+///
+/// # Errors
+/// See [`ServeError`]; nothing that was acknowledged is lost by any of them.
+pub fn run(config: &Config, give_up_damaged: bool) -> Result<ExitCode, ServeError> {
+    logging::start(config);
+    let files_short = raise_file_limit(config);
+    let system = |what| move |source| ServeError::System { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(system("starting the network threads"))?;
+    let outcome = runtime.block_on(serve(config, give_up_damaged, files_short));
+    // Nothing that runs still matters: the log is closed, or must not be written any more.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(
+    config: &Config,
+    give_up_damaged: bool,
+    files_short: Option<FilesShort>,
+) -> Result<ExitCode, ServeError> {
+    let mut signals = Signals::new().map_err(|source| ServeError::System { what: "signals", source })?;
+    let env = Env::real();
+    let (health, pages) = (Health::default(), Metrics::default());
+    metrics::register_server(&pages, config);
+
+    let log_config = mapping::log_config(config, give_up_damaged);
+    let opening = tokio::task::spawn_blocking(move || Log::open(&env, log_config, Vec::new()));
+    let bound = listen::bind("http", &config.http.listen).await;
+    let (stop, stopped) = watch::channel(false);
+    let http = bound.map(|listener| {
+        let address = listener.local_addr();
+        let served = duolog_admin::serve(
+            listener,
+            AdminConfig::default(),
+            pages.clone(),
+            health.clone(),
+            until_true(stopped.clone()),
+        );
+        (address, tokio::spawn(served))
+    });
+    // If the directory belongs to another broker, that is the news, and not that it has the ports as well.
+    let log = match opening.await {
+        Ok(opened) => opened?,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    };
+    let (http_address, http_task) = match http {
+        Ok(http) => http,
+        Err(error) => {
+            // The port is the news; a log that fails to close is recovered by the next start.
+            let _ = close(log).await;
+            return Err(error.into());
+        }
+    };
+    let http_address =
+        http_address.map_err(|source| ServeError::System { what: "the http listener's address", source })?;
+
+    metrics::register_log(&pages, &log);
+    watch_health(&health, &log);
+    let recovery = log.recovery();
+    let ready = Ready {
+        doors: &[("http", http_address)],
+        data_dir: &config.data_dir,
+        recovery: &recovery,
+        durability: config.durability,
+    };
+    announce(&ready.text());
+    warn_if_exposed(config);
+    if let Some(FilesShort { allowed, wanted }) = files_short {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "the system allows fewer open files than connections and segments may need (ulimit -n)"
+        );
+    }
+
+    let poisoned = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping: finishing requests, then a checkpoint; once more ends at once");
+            None
+        }
+        poisoned = log.until_poisoned() => Some(poisoned),
+    };
+    health.set(|| Readiness::default().unless(false, "stopping", || "the broker is stopping".to_owned()));
+    let closing = async {
+        let closed = match poisoned {
+            Some(poisoned) => Err(poisoned),
+            None => close(log).await,
+        };
+        // The receivers are the doors: without any there is nobody to tell.
+        let _ = stop.send(true);
+        let _ = http_task.await;
+        closed
+    };
+    tokio::select! {
+        closed = closing => {
+            closed?;
+            tracing::info!("stopped cleanly");
+            Ok(ExitCode::SUCCESS)
+        }
+        name = signals.next() => {
+            tracing::warn!(signal = name, "ended at once; the next start recovers");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn close(log: Log) -> Result<(), Poisoned> {
+    match tokio::task::spawn_blocking(move || log.close()).await {
+        Ok(closed) => closed,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// From here on /readyz asks the log.
+fn watch_health(health: &Health, log: &Log) {
+    let log = log.clone();
+    health.set(move || {
+        let stats = log.stats();
+        Readiness::default()
+            .unless(!stats.poisoned, "poisoned", || {
+                "a write or sync failed and the log has stopped; restart to recover".to_owned()
+            })
+            .unless(!stats.disk_full, "disk_full", || {
+                format!("{} bytes are free, too few for the next checkpoint", stats.disk_free_bytes)
+            })
+    });
+}
+
+fn announce(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // A broker whose starter has closed its pipe serves all the same.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn warn_if_exposed(config: &Config) {
+    for (setting, at) in [("kafka.listen", &config.kafka.listen), ("http.listen", &config.http.listen)] {
+        if !at.is_loopback() {
+            tracing::warn!(setting, address = %at.show(), "reachable from other machines, and nobody is asked who they are");
+        }
+    }
+}
+
+/// Lets the process have as many connections and files as the configuration says, where the system allows it.
+fn raise_file_limit(config: &Config) -> Option<FilesShort> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // Files of the log beside its segments, and the process's own.
+    const OTHERS: u64 = 128;
+    let wanted = u64::from(config.kafka.max_connections) + u64::from(config.storage.max_open_files) + OTHERS;
+    now.filter(|now| *now < wanted / 2).map(|allowed| FilesShort { allowed, wanted })
+}
+
+/// The system allows less than half of the open files that the settings may need: with fewer missing, the limit
+/// is one that hardly anybody reaches.
+struct FilesShort {
+    allowed: u64,
+    wanted: u64,
+}
+
+async fn until_true(mut flag: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which ends the wait as well.
+    let _ = flag.wait_for(|set| *set).await;
+}
+
+/// The signals that stop the broker.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The name of the next one. Cancel-safe.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
