@@ -14,6 +14,7 @@ pub struct ConnectArgs {
         short,
         long,
         env = "DUOLOG_BOOTSTRAP",
+        hide_env_values = true,
         default_value = "127.0.0.1:9092",
         value_name = "HOST:PORT",
         help_heading = "Connection"

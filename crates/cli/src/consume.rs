@@ -268,7 +268,15 @@ impl Reader {
                 let position = Position::Timestamp(now_ms().saturating_sub(ms));
                 client.offsets_at(topic, partitions, position).await?
             }
-            Start::Offset(offset) => partitions.iter().map(|partition| (*partition, offset)).collect(),
+            Start::Offset(offset) => {
+                let earliest = client.offsets_at(topic, partitions, Position::Earliest).await?;
+                let mut positions = client.offsets_at(topic, partitions, Position::Latest).await?;
+                for (partition, end) in &mut positions {
+                    let first = earliest.get(partition).copied().unwrap_or(0);
+                    *end = within(&topic.name, *partition, offset, first, *end);
+                }
+                positions
+            }
             Start::BeforeEnd(count) => {
                 let earliest = client.offsets_at(topic, partitions, Position::Earliest).await?;
                 let mut positions = client.offsets_at(topic, partitions, Position::Latest).await?;
@@ -345,6 +353,17 @@ impl Reader {
         }
         printer.flush()
     }
+}
+
+/// `offset`, or what is nearest to it in the partition: with several partitions one offset seldom fits all.
+fn within(topic: &str, partition: i32, offset: i64, first: i64, end: i64) -> i64 {
+    let nearest = offset.clamp(first, end.max(first));
+    if nearest != offset {
+        output::progress(&format!(
+            "{topic}-{partition} has offsets {first} to {end}: starting at {nearest}, not at {offset}"
+        ));
+    }
+    nearest
 }
 
 /// What a fetch brought, or a newer view of the topic.

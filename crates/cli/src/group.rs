@@ -339,4 +339,44 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn the_json_of_groups_is_what_the_manual_says() {
+        let described = GroupDescription {
+            group: "g".to_owned(),
+            state: "Stable".to_owned(),
+            kind: "classic",
+            assignor: "range".to_owned(),
+            coordinator: 1,
+            total_lag: 3,
+            members: vec![MemberRow {
+                member_id: "m".to_owned(),
+                instance_id: None,
+                client_id: "c".to_owned(),
+                host: "/127.0.0.1".to_owned(),
+                assigned: BTreeMap::from([("t".to_owned(), vec![0])]),
+            }],
+            partitions: vec![LagRow {
+                topic: "t".to_owned(),
+                partition: 0,
+                committed_offset: Some(7),
+                committed_metadata: Some(String::new()),
+                latest_offset: Some(10),
+                lag: Some(3),
+                member_id: Some("m".to_owned()),
+            }],
+        };
+        assert_eq!(
+            output::json_line(&described),
+            concat!(
+                r#"{"group":"g","state":"Stable","type":"classic","assignor":"range","coordinator":1,"#,
+                r#""total_lag":3,"members":[{"member_id":"m","instance_id":null,"client_id":"c","#,
+                r#""host":"/127.0.0.1","assigned":{"t":[0]}}],"partitions":[{"topic":"t","partition":0,"#,
+                r#""committed_offset":7,"committed_metadata":"","latest_offset":10,"lag":3,"member_id":"m"}]}"#
+            )
+        );
+        assert!(described.text(false).ends_with(
+            "TOPIC  PARTITION  COMMITTED  LATEST  LAG  MEMBER\nt      0          7          10      3    m\n"
+        ));
+    }
 }

@@ -380,7 +380,8 @@ async fn alter(args: AlterArgs) -> Result<(), Failure> {
     }
     if let Some(count) = args.partitions {
         client.grow_topic(&args.topic, count, args.dry_run).await?;
-        output::progress(&format!("topic {}: {done} grown to {count} partitions", args.topic));
+        let done = if args.dry_run { "would have" } else { "has" };
+        output::progress(&format!("topic {}: {done} {count} partitions", args.topic));
     }
     Ok(())
 }
@@ -418,5 +419,55 @@ mod tests {
         assert_eq!(assignment("a="), Ok(("a".to_owned(), String::new())));
         assert!(assignment("a").is_err());
         assert!(assignment("=b").is_err());
+    }
+
+    #[test]
+    fn the_json_of_topics_is_what_the_manual_says() {
+        let listed = TopicRow {
+            topic: "t".to_owned(),
+            topic_id: None,
+            partitions: 2,
+            replication_factor: 1,
+            internal: false,
+        };
+        assert_eq!(
+            output::json_line(&listed),
+            r#"{"topic":"t","topic_id":null,"partitions":2,"replication_factor":1,"internal":false}"#
+        );
+        let described = TopicDescription {
+            topic: TopicHead { topic: "t".to_owned(), topic_id: Some("AA".to_owned()), internal: false },
+            partitions: vec![PartitionRow {
+                partition: 0,
+                leader: 1,
+                leader_epoch: 0,
+                replicas: vec![1],
+                isr: vec![1],
+                earliest_offset: 3,
+                latest_offset: 9,
+            }],
+            configs: vec![ConfigRow {
+                name: "retention.ms".to_owned(),
+                value: Some("1".to_owned()),
+                source: "topic",
+                read_only: false,
+            }],
+        };
+        assert_eq!(
+            output::json_line(&described),
+            concat!(
+                r#"{"topic":"t","topic_id":"AA","internal":false,"partitions":[{"partition":0,"leader":1,"#,
+                r#""leader_epoch":0,"replicas":[1],"isr":[1],"earliest_offset":3,"latest_offset":9}],"#,
+                r#""configs":[{"name":"retention.ms","value":"1","source":"topic","read_only":false}]}"#
+            )
+        );
+        assert_eq!(
+            described.text(false),
+            concat!(
+                "Topic:  t\nId:     AA\n\n",
+                "PARTITION  LEADER  REPLICAS  ISR  EARLIEST  LATEST\n",
+                "0          1       1         1    3         9\n\n",
+                "SETTING       VALUE  FROM\nretention.ms  1      topic\n"
+            )
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{ConfigError, Layers};
 
 const EXAMPLES: &str = "\
 Examples:
-  duolog                                           # a broker on 127.0.0.1:9092, data in ./duolog-data
+  duolog                                           # a broker on 127.0.0.1:9092
   duolog -f /etc/duolog.yaml --set log.level=debug
   duolog topic create orders --partitions 3
   echo hello | duolog produce orders
@@ -91,7 +91,7 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 pub struct SettingArgs {
     /// Read settings from this YAML file
-    #[arg(short = 'f', long, env = "DUOLOG_CONFIG", value_name = "PATH")]
+    #[arg(short = 'f', long, env = "DUOLOG_CONFIG", hide_env_values = true, value_name = "PATH")]
     config: Option<PathBuf>,
     /// Where the data is kept [setting: data_dir] [default: ./duolog-data]
     #[arg(long, value_name = "PATH")]
@@ -158,6 +158,42 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command's help, as docs/cli.md has it.
+    fn reference() -> String {
+        fn write(command: &mut clap::Command, path: &str, text: &mut String) {
+            let help = command.render_long_help().to_string();
+            let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+            text.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
+            for subcommand in command.get_subcommands_mut() {
+                if subcommand.get_name() != "help" {
+                    let path = format!("{path} {}", subcommand.get_name());
+                    write(subcommand, &path, text);
+                }
+            }
+        }
+        let mut text =
+            "# Commands\n\n<!-- Generated: UPDATE_DOCS=1 cargo test -p duolog-server reference -->\n"
+                .to_owned();
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        write(&mut command, "duolog", &mut text);
+        text
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "reads and writes a document of the repository")]
+    fn the_committed_reference_of_commands_is_not_stale() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
+        let committed = std::fs::File::open(path).and_then(std::io::read_to_string).unwrap_or_default();
+        assert!(
+            committed == reference(),
+            "docs/cli.md is stale: UPDATE_DOCS=1 cargo test -p duolog-server reference"
+        );
     }
 
     #[test]

@@ -185,12 +185,7 @@ impl Client {
         let mut fetched = Vec::new();
         for found in response.responses.into_iter().flat_map(|topic| topic.partitions) {
             let Some(offset) = positions.get(&found.partition_index).copied() else { continue };
-            let what = || {
-                format!(
-                    "fetch {}-{} at offset {offset} (the partition has {} to {})",
-                    topic.name, found.partition_index, found.log_start_offset, found.high_watermark
-                )
-            };
+            let what = || format!("fetch {}-{} at offset {offset}", topic.name, found.partition_index);
             ErrorCode(found.error_code).check(what, None)?;
             fetched.push(decode(&topic.name, found, offset)?);
         }
