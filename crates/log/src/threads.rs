@@ -15,6 +15,9 @@ const SEAL_AFTER: Duration = Duration::from_millis(5);
 /// How often the checkpoint and the disk's fullness are considered.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What a thread does until the log ends.
+type Body = fn(&Shared);
+
 /// The running threads.
 #[derive(Debug)]
 pub(crate) struct Threads {
@@ -26,8 +29,7 @@ pub(crate) struct Threads {
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<Threads, OpenError> {
     let mut running = Vec::new();
     if shared.config.threads {
-        let bodies: [(&str, fn(&Shared)); 3] =
-            [("wal", write), ("wal-files", prepare), ("checkpoint", checkpoint)];
+        let bodies: [(&str, Body); 3] = [("wal", write), ("wal-files", prepare), ("checkpoint", checkpoint)];
         for (name, body) in bodies {
             let shared = shared.clone();
             let thread = std::thread::Builder::new()

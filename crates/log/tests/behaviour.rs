@@ -1,5 +1,7 @@
 //! What the log does, on a simulated disk that the test drives and on a real one with threads.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod common;
 
 use common::*;
