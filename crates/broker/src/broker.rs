@@ -1,0 +1,210 @@
+//! The broker: opened on a data directory, it hands out the handles on what it owns.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use duolog_env::Env;
+use duolog_log::{AppendError, Log, LogConfig, LogStats, Poisoned, RecoveryReport};
+use duolog_types::{Lsn, Nanos, PartitionId};
+
+use crate::catalog::table::CatalogTable;
+use crate::config::ConfigError;
+use crate::partition::table::ProducersTable;
+use crate::partition::{Counters, PartitionContext};
+use crate::producer_ids::{ProducerIdTable, ProducerIds};
+use crate::{BrokerConfig, Catalog};
+
+/// Everything that the doors work on. Handles, no logic: each handle is documented where it is defined.
+pub struct Broker {
+    env: Env,
+    config: BrokerConfig,
+    log: Log,
+    context: Arc<PartitionContext>,
+    catalog: Catalog,
+    producer_ids: ProducerIds,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Broker({:?})", self.catalog)
+    }
+}
+
+/// Why the broker could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log could not be opened.
+    #[error(transparent)]
+    Log(#[from] duolog_log::OpenError),
+    /// A default for topic configs is refused.
+    #[error("default for topics: {0}")]
+    Config(#[from] ConfigError),
+    /// The catalog names a partition that the log doesn't have.
+    #[error("partition {index} of topic {topic} ({partition}) is in the catalog and not in the log")]
+    MissingPartition {
+        /// The topic.
+        topic: String,
+        /// The partition's place in it.
+        index: usize,
+        /// Its number in the log.
+        partition: PartitionId,
+    },
+    /// The first entry of a new data directory could not be queued.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Counters and gauges for the metrics page.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerStats {
+    /// The log's.
+    pub log: LogStats,
+    /// How many topics there are.
+    pub topics: usize,
+    /// How many partitions they have together.
+    pub partitions: usize,
+    /// Batches appended since the start.
+    pub produced_batches: u64,
+    /// Records appended since the start.
+    pub produced_records: u64,
+    /// Bytes of the batches appended since the start.
+    pub produced_bytes: u64,
+    /// Batches that were there already.
+    pub duplicate_batches: u64,
+    /// Batches refused, for whatever reason.
+    pub refused_batches: u64,
+    /// Bytes of record batches handed to readers since the start.
+    pub fetched_bytes: u64,
+    /// Reads that had to touch the disk.
+    pub cold_reads: u64,
+}
+
+impl Broker {
+    /// Recovers the data directory. Blocks until everything that was acknowledged is there again.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing was started.
+    pub fn open(env: Env, config: BrokerConfig, log: LogConfig) -> Result<Arc<Broker>, OpenError> {
+        let catalog_table = Arc::new(CatalogTable::default());
+        let producers = Arc::new(ProducersTable::new(env.clock.clone()));
+        let producer_id_table = Arc::new(ProducerIdTable::default());
+        let log =
+            Log::open(&env, log, vec![catalog_table.clone(), producers.clone(), producer_id_table.clone()])?;
+        producers.keep_only(|partition| log.partition(partition).is_some());
+        let expiration = config.producer_id_expiration.as_millis();
+        let context = Arc::new(PartitionContext {
+            producers,
+            producer_expiration_ms: i64::try_from(expiration).unwrap_or(i64::MAX),
+            counters: Counters::default(),
+        });
+        let catalog =
+            Catalog::open(env.clone(), log.clone(), config.clone(), catalog_table, context.clone())?;
+        let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
+        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids }))
+    }
+
+    /// Topics, their partitions and configs.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Ids for idempotent producers.
+    #[must_use]
+    pub fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    /// The settings it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// Time and chance, for the doors.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// What time it is: the arrival of what is read now.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        self.env.clock.wall()
+    }
+
+    /// Ends when `lsn` is durable: only then may a reply that reveals it be sent.
+    pub fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Poisoned>> + Send + use<> {
+        self.log.durable(lsn)
+    }
+
+    /// The newest entry that is on stable storage.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.log.durable_lsn()
+    }
+
+    /// Ends when the log is poisoned, never otherwise: the process must then exit.
+    pub fn until_poisoned(&self) -> impl Future<Output = Poisoned> + Send + use<> {
+        self.log.until_poisoned()
+    }
+
+    /// What recovery found.
+    #[must_use]
+    pub fn recovery(&self) -> RecoveryReport {
+        self.log.recovery()
+    }
+
+    /// Commits what is queued, checkpoints and stops the log (blocking). Call it when no session is left.
+    ///
+    /// # Errors
+    /// The log was or is being poisoned; the next start recovers.
+    pub fn close(&self) -> Result<(), Poisoned> {
+        self.log.close()
+    }
+
+    /// Makes a checkpoint now (blocking).
+    ///
+    /// # Errors
+    /// The log was or is being poisoned.
+    pub fn checkpoint(&self) -> Result<(), Poisoned> {
+        self.log.checkpoint()
+    }
+
+    /// Commits one group: only for logs without threads of their own (tests, the crash enumerator).
+    ///
+    /// # Errors
+    /// The log was or is being poisoned.
+    pub fn commit(&self) -> Result<bool, Poisoned> {
+        self.log.commit()
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        let counters = &self.context.counters;
+        BrokerStats {
+            log: self.log.stats(),
+            topics: self.catalog.topic_count(),
+            partitions: self.catalog.partition_count(),
+            produced_batches: counters.batches.load(Ordering::Relaxed),
+            produced_records: counters.records.load(Ordering::Relaxed),
+            produced_bytes: counters.bytes_in.load(Ordering::Relaxed),
+            duplicate_batches: counters.duplicates.load(Ordering::Relaxed),
+            refused_batches: counters.refused.load(Ordering::Relaxed),
+            fetched_bytes: counters.bytes_out.load(Ordering::Relaxed),
+            cold_reads: counters.cold_reads.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Applies retention and forgets old producers, at the interval of [`BrokerConfig::retention_check_interval`],
+    /// until it is dropped. The server spawns it once.
+    pub async fn run_background(self: Arc<Self>) {
+        loop {
+            self.env.clock.sleep(self.config.retention_check_interval).await;
+            let broker = self.clone();
+            crate::partition::blocking(move || crate::retention::apply_all(&broker)).await;
+        }
+    }
+}

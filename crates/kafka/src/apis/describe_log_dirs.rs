@@ -1,0 +1,65 @@
+//! DescribeLogDirs: the one data directory, and how many bytes each partition takes.
+//!
+//! Behaviour: null topics are all partitions. A partition's size counts its records, in the WAL and in segments.
+//! Versions: v2 flexible · v3 top-level error · v4 total and usable bytes (KIP-827) · v5 cordoned directories.
+//! Source: KIP-113; Kafka's `ReplicaManager.describeLogDirs`.
+
+use std::sync::Arc;
+
+use duolog_broker::{Partition, Topic};
+use kafka_wire::describe_log_dirs_response::{
+    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use kafka_wire::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+use kafka_wire_core::StrBytes;
+
+use crate::dispatch::{Api, Call, Handled};
+use crate::message;
+
+/// DescribeLogDirs in the table.
+pub const API: Api = Api {
+    key: 35,
+    name: "DescribeLogDirs",
+    min: 1,
+    max: 5,
+    advertised_min: 1,
+    flexible_from: 2,
+    notes: "total_bytes is unknown (-1)",
+    handler: |call| Box::pin(handle(call)),
+};
+
+async fn handle(mut call: Call<'_>) -> Handled {
+    let request: DescribeLogDirsRequest = call.decode()?;
+    let catalog = call.door.broker.catalog();
+    let topics: Vec<DescribeLogDirsTopic> = match &request.topics {
+        None => catalog.topics().iter().map(|topic| describe(topic, None)).collect(),
+        Some(asked) => asked
+            .iter()
+            .filter_map(|asked| catalog.topic(&asked.topic).map(|topic| describe(&topic, Some(&asked.partitions))))
+            .collect(),
+    };
+    let free = call.door.broker.stats().log.disk_free_bytes;
+    let dir = message!(DescribeLogDirsResult {
+        log_dir: StrBytes::from(call.door.config().data_dir.as_str()),
+        topics: topics,
+        usable_bytes: i64::try_from(free).unwrap_or(i64::MAX),
+    });
+    call.reply(&message!(DescribeLogDirsResponse { results: vec![dir] }), catalog.changed())
+}
+
+fn describe(topic: &Topic, asked: Option<&[i32]>) -> DescribeLogDirsTopic {
+    let partitions: Vec<&Arc<Partition>> = match asked {
+        None => topic.partitions().iter().collect(),
+        Some(asked) => asked.iter().filter_map(|index| topic.partition(*index)).collect(),
+    };
+    let partitions = partitions
+        .into_iter()
+        .map(|partition| {
+            message!(DescribeLogDirsPartition {
+                partition_index: partition.index(),
+                partition_size: i64::try_from(partition.size_bytes()).unwrap_or(i64::MAX),
+            })
+        })
+        .collect();
+    message!(DescribeLogDirsTopic { name: StrBytes::from(&**topic.name()), partitions: partitions })
+}

@@ -1,0 +1,194 @@
+//! Replies that wait for their turn, their sync, or the client: a bounded queue between a connection's two halves.
+//!
+//! An empty queue owns no memory, so that silent connections cost none. One reader side, one writer side.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::reply::Reply;
+use crate::budget::Room;
+
+/// A reply in its place.
+#[derive(Debug)]
+pub struct Queued {
+    /// What to send.
+    pub reply: Reply,
+    /// What the request takes of the budgets, given back when the reply has gone.
+    pub room: Room,
+    /// For the metrics: which API, and when the request was whole (nanoseconds of the monotonic clock).
+    pub meter: Meter,
+}
+
+/// Which request a reply answers, for the metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meter {
+    /// The API's place in the table.
+    pub api: usize,
+    /// When the request was whole.
+    pub since: std::time::Duration,
+}
+
+/// The queue of one connection.
+#[derive(Debug)]
+pub struct ReplyQueue {
+    state: Mutex<State>,
+    pushed: Notify,
+    popped: Notify,
+    max_len: usize,
+    max_bytes: usize,
+    /// Bytes that wait in the queues of all connections.
+    all: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    replies: VecDeque<Queued>,
+    bytes: usize,
+    finished: bool,
+}
+
+impl ReplyQueue {
+    /// An empty queue; `all` counts the bytes of every connection's queue.
+    #[must_use]
+    pub fn new(max_len: usize, max_bytes: usize, all: Arc<AtomicUsize>) -> Self {
+        Self {
+            state: Mutex::default(),
+            pushed: Notify::new(),
+            popped: Notify::new(),
+            max_len,
+            max_bytes,
+            all,
+        }
+    }
+
+    /// Waits until one more reply may be queued. A reply may be larger than what is left: the queue then holds
+    /// at most the limit and that one.
+    pub async fn room(&self) {
+        loop {
+            {
+                let state = self.state.lock();
+                if state.replies.len() < self.max_len && state.bytes < self.max_bytes {
+                    return;
+                }
+            }
+            // One waiter only, so a permit that is stored between the check and this wait isn't lost.
+            self.popped.notified().await;
+        }
+    }
+
+    /// Queues a reply behind the others.
+    pub fn push(&self, queued: Queued) {
+        let bytes = queued.reply.len();
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        state.bytes += bytes;
+        state.replies.push_back(queued);
+        drop(state);
+        self.pushed.notify_one();
+    }
+
+    /// No more replies will come.
+    pub fn finish(&self) {
+        self.state.lock().finished = true;
+        self.pushed.notify_one();
+    }
+
+    /// Waits for the next reply; `None` once the queue is finished and empty.
+    ///
+    /// What is popped still counts until [`sent`](Self::sent) is told.
+    pub async fn pop(&self) -> Option<Queued> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(queued) = state.replies.pop_front() {
+                    return Some(queued);
+                }
+                if state.finished {
+                    return None;
+                }
+            }
+            self.pushed.notified().await;
+        }
+    }
+
+    /// The next reply, if there is one and `ready` says that it may leave now.
+    pub fn pop_if(&self, ready: impl FnOnce(&Reply) -> bool) -> Option<Queued> {
+        let mut state = self.state.lock();
+        if state.replies.front().is_some_and(|queued| ready(&queued.reply)) {
+            state.replies.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Bytes of popped replies were sent.
+    pub fn sent(&self, bytes: usize) {
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+        self.state.lock().bytes -= bytes;
+        self.popped.notify_one();
+    }
+
+    /// Whether nothing waits, popped or not.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.replies.is_empty() && state.bytes == 0
+    }
+}
+
+impl Drop for ReplyQueue {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.state.get_mut().bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn reply(bytes: usize) -> Queued {
+        Queued {
+            reply: Reply::new(Bytes::from(vec![0; bytes])),
+            room: Room::default(),
+            meter: Meter::default(),
+        }
+    }
+
+    #[test]
+    fn queue_is_bounded_by_count_and_by_bytes_and_counts_what_is_being_sent() {
+        let all = Arc::new(AtomicUsize::new(0));
+        let queue = ReplyQueue::new(2, 100, Arc::clone(&all));
+        queue.push(reply(10));
+        assert!(queue.room().now_or_never().is_some());
+        queue.push(reply(10));
+        assert!(queue.room().now_or_never().is_none(), "two replies are the limit");
+        queue.pop().now_or_never().flatten().unwrap();
+        assert!(queue.room().now_or_never().is_some());
+        queue.push(reply(90));
+        queue.pop().now_or_never().flatten().unwrap();
+        queue.pop().now_or_never().flatten().unwrap();
+        assert!(queue.room().now_or_never().is_none(), "popped but not sent");
+        queue.sent(110);
+        assert!(queue.room().now_or_never().is_some());
+        assert!(queue.is_idle());
+        queue.push(reply(7));
+        assert_eq!(all.load(Ordering::Relaxed), 7);
+        drop(queue);
+        assert_eq!(all.load(Ordering::Relaxed), 0, "a dropped queue gives back what it held");
+    }
+
+    #[test]
+    fn finished_queue_gives_its_rest_and_then_nothing() {
+        let queue = ReplyQueue::new(2, 100, Arc::default());
+        queue.push(reply(1));
+        queue.finish();
+        assert!(queue.pop().now_or_never().flatten().is_some());
+        assert!(matches!(queue.pop().now_or_never(), Some(None)));
+    }
+}
