@@ -1,7 +1,12 @@
 //! What the metrics page shows of each part of the broker.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use duolog_admin::{Metrics, Samples};
-use duolog_log::{Log, LogStats, SYNC_BUCKETS_MICROS};
+use duolog_broker::{Broker, BrokerStats};
+use duolog_kafka::{DURATION_BUCKETS_S, KafkaMetrics};
+use duolog_log::{LogStats, SYNC_BUCKETS_MICROS};
 
 use crate::config::{Config, Setting};
 
@@ -14,10 +19,89 @@ pub fn register_server(metrics: &Metrics, config: &Config) {
     });
 }
 
-/// The log's numbers.
-pub fn register_log(metrics: &Metrics, log: &Log) {
-    let log = log.clone();
-    metrics.source(move |samples| log_samples(samples, &log.stats()));
+/// The broker's numbers, and its log's.
+pub fn register_broker(metrics: &Metrics, broker: &Arc<Broker>) {
+    let broker = Arc::clone(broker);
+    metrics.source(move |samples| {
+        let stats = broker.stats();
+        broker_samples(samples, &stats);
+        log_samples(samples, &stats.log);
+    });
+}
+
+fn broker_samples(samples: &mut Samples, stats: &BrokerStats) {
+    for (name, help, value) in [
+        ("duolog_broker_topics", "Topics.", stats.topics),
+        ("duolog_broker_partitions", "Partitions of all topics.", stats.partitions),
+    ] {
+        samples.gauge(name, help, &[], value);
+    }
+    for (name, help, value) in [
+        ("duolog_broker_produced_batches_total", "Batches appended.", stats.produced_batches),
+        ("duolog_broker_produced_records_total", "Records appended.", stats.produced_records),
+        ("duolog_broker_produced_bytes_total", "Bytes of the batches appended.", stats.produced_bytes),
+        (
+            "duolog_broker_duplicate_batches_total",
+            "Batches that were there already.",
+            stats.duplicate_batches,
+        ),
+        (
+            "duolog_broker_refused_batches_total",
+            "Batches refused, for whatever reason.",
+            stats.refused_batches,
+        ),
+        ("duolog_broker_fetched_bytes_total", "Bytes of batches handed to readers.", stats.fetched_bytes),
+        ("duolog_broker_cold_reads_total", "Reads that had to touch the disk.", stats.cold_reads),
+    ] {
+        samples.counter(name, help, &[], value);
+    }
+}
+
+/// The Kafka door's numbers.
+pub fn register_kafka(metrics: &Metrics, kafka: Arc<KafkaMetrics>) {
+    metrics.source(move |samples| kafka_samples(samples, &kafka));
+}
+
+fn kafka_samples(samples: &mut Samples, kafka: &KafkaMetrics) {
+    let apis = kafka.apis();
+    for api in &apis {
+        let labels = [("api", api.api)];
+        samples.counter("duolog_kafka_requests_total", "Requests that were handled.", &labels, api.requests);
+    }
+    for api in &apis {
+        let labels = [("api", api.api)];
+        let help = "Errors that were answered; a request that fails for three partitions counts three.";
+        samples.counter("duolog_kafka_request_errors_total", help, &labels, api.errors);
+    }
+    // Histograms are sixteen lines each: only for what is in use.
+    for api in apis.iter().filter(|api| api.requests > 0) {
+        samples.histogram(
+            "duolog_kafka_request_duration_seconds",
+            "From a request's last byte to its reply's.",
+            &[("api", api.api)],
+            &DURATION_BUCKETS_S,
+            &api.buckets,
+            api.sum_s,
+        );
+    }
+    let connections = kafka.connections.load(Ordering::Relaxed);
+    samples.gauge("duolog_kafka_connections", "Connections that are open.", &[], connections);
+    let accepted = kafka.accepted.load(Ordering::Relaxed);
+    samples.counter("duolog_kafka_connections_accepted_total", "Connections accepted.", &[], accepted);
+    for (cause, count) in [("bad_input", &kafka.closed_bad_input), ("other", &kafka.closed_other)] {
+        samples.counter(
+            "duolog_kafka_connections_closed_total",
+            "Connections ended, for what the client sent or for another reason.",
+            &[("cause", cause)],
+            count.load(Ordering::Relaxed),
+        );
+    }
+    let bytes = kafka.request_bytes.load(Ordering::Relaxed);
+    samples.counter("duolog_kafka_request_bytes_total", "Bytes of requests read.", &[], bytes);
+    let waiting = kafka.reply_bytes_waiting.load(Ordering::Relaxed);
+    samples.gauge("duolog_kafka_reply_waiting_bytes", "Bytes of replies that wait to be sent.", &[], waiting);
+    let sessions = kafka.fetch_sessions.load(Ordering::Relaxed);
+    samples.gauge("duolog_kafka_fetch_sessions", "Fetch sessions that are kept.", &[], sessions);
 }
 
 fn log_samples(samples: &mut Samples, stats: &LogStats) {

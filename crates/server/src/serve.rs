@@ -1,16 +1,20 @@
 //! `duolog serve`: from the configuration to a running broker, and back to a clean data directory.
 //!
 //! ```text
-//! bind doors ─┬─ recover the log ─► ready: startup lines ─► signal ─► drain doors ─► checkpoint, close ─► 0
-//!             └─ http answers meanwhile (not ready)      └► poisoned ─► drain doors ─► 1
+//! bind doors ─┬─ recover the log ─► ready: startup lines ─┬─► signal ─► drain doors ─► checkpoint, close ─► 0
+//!             └─ http answers meanwhile (not ready)       └─► poisoned ─► drain doors ─► 1
 //! ```
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use duolog_admin::{AdminConfig, Health, Metrics, Readiness};
+use duolog_broker::{Broker, OpenError, Poisoned};
 use duolog_env::Env;
-use duolog_log::{Log, OpenError, Poisoned};
+use duolog_kafka::Kafka;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -69,47 +73,50 @@ async fn serve(
     let (health, pages) = (Health::default(), Metrics::default());
     metrics::register_server(&pages, config);
 
-    let log_config = mapping::log_config(config, give_up_damaged);
-    let opening = tokio::task::spawn_blocking(move || Log::open(&env, log_config, Vec::new()));
-    let bound = listen::bind("http", &config.http.listen).await;
-    let (stop, stopped) = watch::channel(false);
-    let http = bound.map(|listener| {
-        let address = listener.local_addr();
+    let (broker_config, log_config) =
+        (mapping::broker_config(config), mapping::log_config(config, give_up_damaged));
+    let opening = tokio::task::spawn_blocking(move || Broker::open(env, broker_config, log_config));
+    // Before recovery ends: a taken port is told at once, clients wait in the kernel's queue instead of being
+    // refused, and http can say that the broker lives but isn't ready.
+    let bound = bind(config).await;
+    let (stop_http, http_stopped) = watch::channel(false);
+    let doors = bound.map(|doors| {
         let served = duolog_admin::serve(
-            listener,
+            doors.http,
             AdminConfig::default(),
             pages.clone(),
             health.clone(),
-            until_true(stopped.clone()),
+            until_true(http_stopped),
         );
-        (address, tokio::spawn(served))
+        (doors.kafka, doors.http_address, tokio::spawn(served))
     });
     // If the directory belongs to another broker, that is the news, and not that it has the ports as well.
-    let log = match opening.await {
-        Ok(opened) => opened?,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    };
-    let (http_address, http_task) = match http {
-        Ok(http) => http,
+    let broker = joined(opening.await)?;
+    let (kafka_listener, http_address, http_task) = match doors {
+        Ok(doors) => doors,
         Err(error) => {
             // The port is the news; a log that fails to close is recovered by the next start.
-            let _ = close(log).await;
-            return Err(error.into());
+            let _ = close(broker).await;
+            return Err(error);
         }
     };
-    let http_address =
-        http_address.map_err(|source| ServeError::System { what: "the http listener's address", source })?;
-
-    metrics::register_log(&pages, &log);
-    watch_health(&health, &log);
-    let recovery = log.recovery();
+    let kafka = Kafka::new(kafka_listener, Arc::clone(&broker), mapping::kafka_config(config))
+        .map_err(|source| ServeError::System { what: "the kafka listener's address", source })?;
+    metrics::register_broker(&pages, &broker);
+    metrics::register_kafka(&pages, kafka.metrics());
+    watch_health(&health, &broker);
+    let recovery = broker.recovery();
     let ready = Ready {
-        doors: &[("http", http_address)],
+        doors: &[("kafka", kafka.address()), ("http", http_address)],
         data_dir: &config.data_dir,
         recovery: &recovery,
         durability: config.durability,
     };
-    announce(&ready.text());
+    let text = ready.text();
+    let (stop_kafka, kafka_stopped) = watch::channel(false);
+    let kafka_task = tokio::spawn(kafka.serve(until_true(kafka_stopped)));
+    let background = tokio::spawn(Arc::clone(&broker).run_background());
+    announce(&text);
     warn_if_exposed(config);
     if let Some(FilesShort { allowed, wanted }) = files_short {
         tracing::warn!(
@@ -124,17 +131,23 @@ async fn serve(
             tracing::info!(signal = name, "stopping: finishing requests, then a checkpoint; once more ends at once");
             None
         }
-        poisoned = log.until_poisoned() => Some(poisoned),
+        poisoned = broker.until_poisoned() => {
+            tracing::error!(%poisoned, "the log has stopped");
+            Some(poisoned)
+        }
     };
     health.set(|| Readiness::default().unless(false, "stopping", || "the broker is stopping".to_owned()));
+    // The receivers are the doors; one that has ended by itself needn't be told.
+    let _ = stop_kafka.send(true);
     let closing = async {
+        joined(kafka_task.await);
+        background.abort();
         let closed = match poisoned {
             Some(poisoned) => Err(poisoned),
-            None => close(log).await,
+            None => close(broker).await,
         };
-        // The receivers are the doors: without any there is nobody to tell.
-        let _ = stop.send(true);
-        let _ = http_task.await;
+        let _ = stop_http.send(true);
+        joined(http_task.await);
         closed
     };
     tokio::select! {
@@ -150,24 +163,46 @@ async fn serve(
     }
 }
 
-async fn close(log: Log) -> Result<(), Poisoned> {
-    match tokio::task::spawn_blocking(move || log.close()).await {
-        Ok(closed) => closed,
+async fn close(broker: Arc<Broker>) -> Result<(), Poisoned> {
+    joined(tokio::task::spawn_blocking(move || broker.close()).await)
+}
+
+/// What a task ended with; its panic is ours.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    match ended {
+        Ok(value) => value,
+        // Nothing here aborts a task that it waits for.
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 
+/// The doors' sockets.
+struct Doors {
+    kafka: TcpListener,
+    http: TcpListener,
+    http_address: SocketAddr,
+}
+
+async fn bind(config: &Config) -> Result<Doors, ServeError> {
+    let kafka = listen::bind("kafka", &config.kafka.listen).await?;
+    let http = listen::bind("http", &config.http.listen).await?;
+    let http_address = http
+        .local_addr()
+        .map_err(|source| ServeError::System { what: "the http listener's address", source })?;
+    Ok(Doors { kafka, http, http_address })
+}
+
 /// From here on /readyz asks the log.
-fn watch_health(health: &Health, log: &Log) {
-    let log = log.clone();
+fn watch_health(health: &Health, broker: &Arc<Broker>) {
+    let broker = Arc::clone(broker);
     health.set(move || {
-        let stats = log.stats();
+        let log = broker.stats().log;
         Readiness::default()
-            .unless(!stats.poisoned, "poisoned", || {
+            .unless(!log.poisoned, "poisoned", || {
                 "a write or sync failed and the log has stopped; restart to recover".to_owned()
             })
-            .unless(!stats.disk_full, "disk_full", || {
-                format!("{} bytes are free, too few for the next checkpoint", stats.disk_free_bytes)
+            .unless(!log.disk_full, "disk_full", || {
+                format!("{} bytes are free, too few for the next checkpoint", log.disk_free_bytes)
             })
     });
 }

@@ -45,6 +45,19 @@ impl Broker {
         line.unwrap_or_else(|| panic!("no {label} line in {:?}", self.lines))[label.len()..].trim()
     }
 
+    /// Runs a subcommand against this broker with `input` on stdin; its stdout.
+    fn tool(&self, args: &[&str], input: &str) -> String {
+        let mut command = duolog(args);
+        command.args(["--bootstrap", self.value("kafka")]).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The whole input fits the pipe, so writing it before reading the output can't lock up.
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.value("http")).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -101,6 +114,34 @@ fn a_broker_says_where_it_is_is_ready_and_ends_cleanly() {
     let again = Broker::start(dir.path());
     assert!(again.value("data").contains("(recovered in "), "{:?}", again.lines);
     assert_eq!(again.terminate(), 0);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_the_broker_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(dir.path());
+    broker.tool(&["topic", "create", "orders", "--partitions", "3", "-c", "retention.ms=3600000"], "");
+    let lines: String = (0..500).map(|number| format!("key-{number}:value {number}\n")).collect();
+    broker.tool(&["produce", "orders", "--key-separator", ":", "-z", "lz4", "-H", "source=test"], &lines);
+    let read = ["consume", "orders", "--until-end", "-o", "jsonl"];
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = sorted(broker.tool(&read, ""));
+    assert_eq!(before.len(), 500);
+    let described = broker.tool(&["topic", "describe", "orders"], "");
+    broker.child.kill().unwrap();
+    broker.child.wait().unwrap();
+
+    let broker = Broker::start(dir.path());
+    assert_eq!(sorted(broker.tool(&read, "")), before);
+    assert_eq!(broker.tool(&["topic", "describe", "orders"], ""), described);
+    assert!(broker.get("/metrics").contains("duolog_broker_topics 1\n"));
+    broker.tool(&["topic", "delete", "orders", "--yes"], "");
+    assert_eq!(broker.tool(&["topic", "list", "-o", "name"], ""), "");
+    assert_eq!(broker.terminate(), 0);
 }
 
 #[test]

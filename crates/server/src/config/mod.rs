@@ -17,4 +17,4 @@ pub use error::ConfigError;
 pub use layers::{Layers, Loaded, Origin};
 pub use reference::{reference, yaml};
 pub use table::{Config, KEYS};
-pub use value::{Durability, HostPort, LogFormat, Setting};
+pub use value::{ByteSize, Durability, HostPort, LogFormat, Setting};
