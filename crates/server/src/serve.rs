@@ -17,6 +17,7 @@ use duolog_kafka::Kafka;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::{Config, Setting};
 use crate::listen::{self, BindError};
@@ -69,54 +70,7 @@ async fn serve(
     files_short: Option<FilesShort>,
 ) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::new().map_err(|source| ServeError::System { what: "signals", source })?;
-    let env = Env::real();
-    let (health, pages) = (Health::default(), Metrics::default());
-    metrics::register_server(&pages, config);
-
-    let (broker_config, log_config) =
-        (mapping::broker_config(config), mapping::log_config(config, give_up_damaged));
-    let opening = tokio::task::spawn_blocking(move || Broker::open(env, broker_config, log_config));
-    // Before recovery ends: a taken port is told at once, clients wait in the kernel's queue instead of being
-    // refused, and http can say that the broker lives but isn't ready.
-    let bound = bind(config).await;
-    let (stop_http, http_stopped) = watch::channel(false);
-    let doors = bound.map(|doors| {
-        let served = duolog_admin::serve(
-            doors.http,
-            AdminConfig::default(),
-            pages.clone(),
-            health.clone(),
-            until_true(http_stopped),
-        );
-        (doors.kafka, doors.http_address, tokio::spawn(served))
-    });
-    // If the directory belongs to another broker, that is the news, and not that it has the ports as well.
-    let broker = joined(opening.await)?;
-    let (kafka_listener, http_address, http_task) = match doors {
-        Ok(doors) => doors,
-        Err(error) => {
-            // The port is the news; a log that fails to close is recovered by the next start.
-            let _ = close(broker).await;
-            return Err(error);
-        }
-    };
-    let kafka = Kafka::new(kafka_listener, Arc::clone(&broker), mapping::kafka_config(config))
-        .map_err(|source| ServeError::System { what: "the kafka listener's address", source })?;
-    metrics::register_broker(&pages, &broker);
-    metrics::register_kafka(&pages, kafka.metrics());
-    watch_health(&health, &broker);
-    let recovery = broker.recovery();
-    let ready = Ready {
-        doors: &[("kafka", kafka.address()), ("http", http_address)],
-        data_dir: &config.data_dir,
-        recovery: &recovery,
-        durability: config.durability,
-    };
-    let text = ready.text();
-    let (stop_kafka, kafka_stopped) = watch::channel(false);
-    let kafka_task = tokio::spawn(kafka.serve(until_true(kafka_stopped)));
-    let background = tokio::spawn(Arc::clone(&broker).run_background());
-    announce(&text);
+    let running = Running::start(config, give_up_damaged).await?;
     warn_if_exposed(config);
     if let Some(FilesShort { allowed, wanted }) = files_short {
         tracing::warn!(
@@ -131,28 +85,14 @@ async fn serve(
             tracing::info!(signal = name, "stopping: finishing requests, then a checkpoint; once more ends at once");
             None
         }
-        poisoned = broker.until_poisoned() => {
+        poisoned = running.broker.until_poisoned() => {
             tracing::error!(%poisoned, "the log has stopped");
             Some(poisoned)
         }
     };
-    health.set(|| Readiness::default().unless(false, "stopping", || "the broker is stopping".to_owned()));
-    // The receivers are the doors; one that has ended by itself needn't be told.
-    let _ = stop_kafka.send(true);
-    let closing = async {
-        joined(kafka_task.await);
-        background.abort();
-        let closed = match poisoned {
-            Some(poisoned) => Err(poisoned),
-            None => close(broker).await,
-        };
-        let _ = stop_http.send(true);
-        joined(http_task.await);
-        closed
-    };
     tokio::select! {
-        closed = closing => {
-            closed?;
+        stopped = running.stop(poisoned) => {
+            stopped?;
             tracing::info!("stopped cleanly");
             Ok(ExitCode::SUCCESS)
         }
@@ -160,6 +100,98 @@ async fn serve(
             tracing::warn!(signal = name, "ended at once; the next start recovers");
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// A task that ends when its flag is set.
+struct Door {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Door {
+    fn open<F>(serve: impl FnOnce(watch::Receiver<bool>) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(serve(stopped)) }
+    }
+
+    async fn close(self) {
+        // The receiver is the task; one that has ended by itself needn't be told.
+        let _ = self.stop.send(true);
+        joined(self.task.await);
+    }
+}
+
+/// A broker that serves.
+struct Running {
+    broker: Arc<Broker>,
+    health: Health,
+    kafka: Door,
+    http: Door,
+    background: JoinHandle<()>,
+}
+
+impl Running {
+    /// Binds, recovers, opens the doors, and says so.
+    async fn start(config: &Config, give_up_damaged: bool) -> Result<Self, ServeError> {
+        let (health, pages) = (Health::default(), Metrics::default());
+        metrics::register_server(&pages, config);
+        let (broker_config, log_config) =
+            (mapping::broker_config(config), mapping::log_config(config, give_up_damaged));
+        let opening =
+            tokio::task::spawn_blocking(move || Broker::open(Env::real(), broker_config, log_config));
+        // Before recovery ends: clients wait in the kernel's queue instead of being refused, and http can say that
+        // the broker lives but isn't ready.
+        let bound = bind(config).await.map(|Sockets { kafka, http, http_address }| {
+            let (pages, health) = (pages.clone(), health.clone());
+            let http = Door::open(|stopped| {
+                duolog_admin::serve(http, AdminConfig::default(), pages, health, until_true(stopped))
+            });
+            (kafka, http, http_address)
+        });
+        // If the directory belongs to another broker, that is the news, and not that it has the ports as well.
+        let broker = joined(opening.await)?;
+        let (kafka, http, http_address) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                // The port is the news; a log that fails to close is recovered by the next start.
+                let _ = close(broker).await;
+                return Err(error);
+            }
+        };
+        let kafka = Kafka::new(kafka, Arc::clone(&broker), mapping::kafka_config(config))
+            .map_err(|source| ServeError::System { what: "the kafka listener's address", source })?;
+        metrics::register_broker(&pages, &broker);
+        metrics::register_kafka(&pages, kafka.metrics());
+        watch_health(&health, &broker);
+        let ready = Ready {
+            doors: &[("kafka", kafka.address()), ("http", http_address)],
+            data_dir: &config.data_dir,
+            recovery: &broker.recovery(),
+            durability: config.durability,
+        };
+        let text = ready.text();
+        let kafka = Door::open(|stopped| kafka.serve(until_true(stopped)));
+        let background = tokio::spawn(Arc::clone(&broker).run_background());
+        announce(&text);
+        Ok(Self { broker, health, kafka, http, background })
+    }
+
+    /// Lets requests finish, then closes the log, unless that is what failed; http answers to the last.
+    async fn stop(self, poisoned: Option<Poisoned>) -> Result<(), Poisoned> {
+        self.health
+            .set(|| Readiness::default().unless(false, "stopping", || "the broker is stopping".to_owned()));
+        self.kafka.close().await;
+        self.background.abort();
+        let closed = match poisoned {
+            Some(poisoned) => Err(poisoned),
+            None => close(self.broker).await,
+        };
+        self.http.close().await;
+        closed
     }
 }
 
@@ -177,19 +209,19 @@ fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
 }
 
 /// The doors' sockets.
-struct Doors {
+struct Sockets {
     kafka: TcpListener,
     http: TcpListener,
     http_address: SocketAddr,
 }
 
-async fn bind(config: &Config) -> Result<Doors, ServeError> {
+async fn bind(config: &Config) -> Result<Sockets, ServeError> {
     let kafka = listen::bind("kafka", &config.kafka.listen).await?;
     let http = listen::bind("http", &config.http.listen).await?;
     let http_address = http
         .local_addr()
         .map_err(|source| ServeError::System { what: "the http listener's address", source })?;
-    Ok(Doors { kafka, http, http_address })
+    Ok(Sockets { kafka, http, http_address })
 }
 
 /// From here on /readyz asks the log.
