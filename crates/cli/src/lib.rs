@@ -1,1 +1,57 @@
-//! Placeholder of the crate's doc.
+//! The subcommands of `duolog` that talk the Kafka protocol to any broker: topics, groups, produce, consume.
+//!
+//! Owns arguments, output and a small Kafka client ([`client`]); knows nothing of the broker's insides, so that
+//! what works here works against any Kafka, and what fails here fails for every client.
+//!
+//! Output: data on stdout, everything else on stderr. Exit codes: 0 done, 1 failed, 64 wrong usage.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a tool of its own process: real clock, real files, real terminal"
+)]
+
+pub mod client;
+
+mod base64;
+mod confirm;
+mod connect;
+mod consume;
+mod exit;
+mod group;
+mod output;
+mod produce;
+mod record_json;
+mod time;
+mod topic;
+
+use clap::Subcommand;
+
+pub use connect::ConnectArgs;
+pub use exit::{Failure, USAGE_EXIT_CODE, exit_for_clap};
+
+/// What `duolog` does besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, list, describe, alter and delete topics
+    #[command(subcommand)]
+    Topic(topic::TopicCommand),
+    /// List consumer groups, and show who reads what and how far behind
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Write records to a topic
+    Produce(produce::ProduceArgs),
+    /// Read records from a topic
+    Consume(consume::ConsumeArgs),
+}
+
+/// Runs `command`.
+///
+/// # Errors
+/// What failed, and the exit code that goes with it; nothing of it has been printed yet.
+pub async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Topic(command) => topic::run(command).await,
+        Command::Group(command) => group::run(command).await,
+        Command::Produce(args) => produce::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+    }
+}

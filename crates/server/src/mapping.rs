@@ -1,0 +1,87 @@
+//! The configuration, as each crate wants its part.
+
+use duolog_broker::BrokerConfig;
+use duolog_kafka::KafkaConfig;
+use duolog_log::{DamagePolicy, LogConfig};
+
+use crate::config::{ByteSize, Config, Durability};
+
+/// The log's part.
+pub fn log_config(config: &Config, give_up_damaged: bool) -> LogConfig {
+    LogConfig {
+        durability: match config.durability {
+            Durability::Sync => duolog_log::Durability::Sync,
+            Durability::Os => duolog_log::Durability::Os,
+        },
+        wal_file_bytes: config.wal.file_bytes.0,
+        checkpoint_bytes: config.wal.checkpoint_bytes.0,
+        checkpoint_age: config.wal.checkpoint_age.0,
+        tail_bytes: config.tail.memory_bytes.0,
+        block_cache_bytes: config.cache.memory_bytes.0,
+        max_open_files: config.storage.max_open_files as usize,
+        background_bytes_per_second: config.storage.background_bytes_per_second.0,
+        damage: if give_up_damaged { DamagePolicy::GiveUp } else { DamagePolicy::Refuse },
+        ..LogConfig::new(&config.data_dir)
+    }
+}
+
+/// The broker's part.
+pub fn broker_config(config: &Config) -> BrokerConfig {
+    BrokerConfig {
+        default_partitions: config.topics.default_partitions,
+        auto_create_topics: config.topics.auto_create,
+        ..BrokerConfig::default()
+    }
+}
+
+/// The Kafka door's part.
+pub fn kafka_config(config: &Config) -> KafkaConfig {
+    let advertised = config.kafka.advertised.as_ref();
+    KafkaConfig {
+        advertised_host: advertised.map_or(&config.kafka.listen, |advertised| advertised).host.clone(),
+        // 0: the port that the listener got.
+        advertised_port: advertised.map_or(0, |advertised| advertised.port),
+        max_request_bytes: bytes(config.kafka.max_frame_bytes),
+        request_bytes: bytes(config.kafka.request_memory_bytes),
+        max_connections: config.kafka.max_connections as usize,
+        max_connections_per_ip: config.kafka.max_connections_per_ip as usize,
+        idle_timeout: config.kafka.idle_timeout.0,
+        data_dir: std::path::absolute(&config.data_dir)
+            .unwrap_or_else(|_| config.data_dir.clone())
+            .display()
+            .to_string(),
+        ..KafkaConfig::default()
+    }
+}
+
+/// As an amount of memory; more than the machine can address is as good as all of it.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HostPort;
+
+    #[test]
+    fn the_table_s_defaults_are_those_of_the_crates() {
+        let config = Config::default();
+        let log = format!("{:?}", log_config(&config, false));
+        assert_eq!(log, format!("{:?}", LogConfig::new(&config.data_dir)));
+        assert_eq!(format!("{:?}", broker_config(&config)), format!("{:?}", BrokerConfig::default()));
+        let kafka = KafkaConfig { data_dir: KafkaConfig::default().data_dir, ..kafka_config(&config) };
+        assert_eq!(format!("{kafka:?}"), format!("{:?}", KafkaConfig::default()));
+    }
+
+    #[test]
+    fn clients_are_told_the_advertised_address_or_the_one_that_is_listened_on() {
+        let mut config = Config::default();
+        config.kafka.listen = HostPort { host: "10.0.0.1".to_owned(), port: 0 };
+        let listened = kafka_config(&config);
+        assert_eq!((listened.advertised_host.as_str(), listened.advertised_port), ("10.0.0.1", 0));
+        config.kafka.advertised = Some(HostPort { host: "broker".to_owned(), port: 19092 });
+        let advertised = kafka_config(&config);
+        assert_eq!((advertised.advertised_host.as_str(), advertised.advertised_port), ("broker", 19092));
+    }
+}

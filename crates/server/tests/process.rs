@@ -1,0 +1,218 @@
+//! The binary as a process: what it prints, how it ends, what it refuses.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+fn duolog(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duolog"));
+    command.args(args).env_clear().env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = duolog(args).output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A broker that is ended when the test is.
+struct Broker {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// The lines it printed up to the last.
+    lines: Vec<String>,
+}
+
+impl Broker {
+    fn start(dir: &Path) -> Self {
+        let dir = dir.to_str().unwrap();
+        let mut child = serve(dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.starts_with("acks ")) {
+            let mut line = String::new();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "ended before it was ready: {lines:?}");
+            lines.push(line.trim_end().to_owned());
+        }
+        Self { child, stdout, lines }
+    }
+
+    fn value(&self, label: &str) -> &str {
+        let line = self.lines.iter().find(|line| line.split_whitespace().next() == Some(label));
+        line.unwrap_or_else(|| panic!("no {label} line in {:?}", self.lines))[label.len()..].trim()
+    }
+
+    /// Runs a subcommand against this broker with `input` on stdin; its stdout.
+    fn tool(&self, args: &[&str], input: &str) -> String {
+        let mut command = duolog(args);
+        command.args(["--bootstrap", self.value("kafka")]).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The whole input fits the pipe, so writing it before reading the output can't lock up.
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.value("http")).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn terminate(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "nothing but the startup lines goes to stdout");
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Gone already, in most tests.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(dir: &str) -> Command {
+    duolog(&[
+        "--data-dir",
+        dir,
+        "--kafka-listen",
+        "127.0.0.1:0",
+        "--http-listen",
+        "127.0.0.1:0",
+        "--set",
+        "wal.file_bytes=1MiB",
+    ])
+}
+
+#[test]
+fn a_broker_says_where_it_is_is_ready_and_ends_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path());
+    assert!(broker.value("data").ends_with("(new)"), "{:?}", broker.lines);
+    assert!(broker.value("acks").contains("stable storage"), "{:?}", broker.lines);
+    assert!(broker.get("/readyz").contains(r#"{"ready":true,"reasons":[]}"#));
+    let page = broker.get("/metrics");
+    assert!(
+        page.contains("duolog_server_info{version=") && page.contains("durability=\"sync\"} 1"),
+        "{page}"
+    );
+    assert!(page.contains("duolog_log_poisoned 0"), "{page}");
+    assert_eq!(broker.terminate(), 0);
+    let again = Broker::start(dir.path());
+    assert!(again.value("data").contains("(recovered in "), "{:?}", again.lines);
+    assert_eq!(again.terminate(), 0);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_the_broker_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(dir.path());
+    broker.tool(&["topic", "create", "orders", "--partitions", "3", "-c", "retention.ms=3600000"], "");
+    let lines: String = (0..500).map(|number| format!("key-{number}:value {number}\n")).collect();
+    broker.tool(&["produce", "orders", "--key-separator", ":", "-z", "lz4", "-H", "source=test"], &lines);
+    let read = ["consume", "orders", "--until-end", "-o", "jsonl"];
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = sorted(broker.tool(&read, ""));
+    assert_eq!(before.len(), 500);
+    let described = broker.tool(&["topic", "describe", "orders"], "");
+    broker.child.kill().unwrap();
+    broker.child.wait().unwrap();
+
+    let broker = Broker::start(dir.path());
+    assert_eq!(sorted(broker.tool(&read, "")), before);
+    assert_eq!(broker.tool(&["topic", "describe", "orders"], ""), described);
+    assert!(broker.get("/metrics").contains("duolog_broker_topics 1\n"));
+    broker.tool(&["topic", "delete", "orders", "--yes"], "");
+    assert_eq!(broker.tool(&["topic", "list", "-o", "name"], ""), "");
+    assert_eq!(broker.terminate(), 0);
+}
+
+#[test]
+fn a_second_broker_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path());
+    let second = serve(dir.path().to_str().unwrap()).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(second.stderr).unwrap(),
+        format!(
+            "error: data directory {} is in use by another process; stop it first, or choose another data directory\n",
+            dir.path().display()
+        )
+    );
+    assert_eq!(broker.terminate(), 0);
+}
+
+#[test]
+fn a_taken_port_names_the_flag() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().to_str().unwrap();
+    let (code, stdout, stderr) =
+        run(&["--data-dir", data_dir, "--kafka-listen", "127.0.0.1:0", "--http-listen", &address]);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.starts_with(&format!("error: cannot listen on {address}: ")), "{stderr}");
+    assert!(stderr.contains("--http-listen"), "{stderr}");
+}
+
+#[test]
+fn wrong_usage_is_64_and_help_is_not() {
+    for args in [&["--nonsense"][..], &["topic"], &["topic", "create"], &["--set", "wal.file_bytes=lots"]] {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{args:?}");
+        assert!(!stderr.is_empty(), "{args:?}");
+    }
+    let (code, stdout, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("Examples:\n  duolog "), "{stdout}");
+}
+
+#[test]
+fn config_show_prints_a_file_that_gives_the_same_settings_again() {
+    let (code, shown, _) = run(&["config", "show", "--set", "topics.default_partitions=7"]);
+    assert_eq!(code, 0);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("duolog.yaml");
+    write_file(&path, &shown);
+    let path = path.to_str().unwrap();
+    assert_eq!(run(&["config", "show", "-f", path]), (0, shown, String::new()));
+    let (_, origins, _) = run(&["config", "show", "--origin", "-f", path]);
+    assert!(origins.contains(&format!("{path}:")), "{origins}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own file")]
+fn write_file(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_tool_without_a_broker_says_so_and_fails() {
+    // Bound and dropped: nobody listens there.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, stdout, stderr) = run(&["topic", "list", "--bootstrap", &address]);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert_eq!(
+        stderr,
+        format!(
+            "error: could not reach {address}: connection refused; is the broker running? start it with `duolog`\n"
+        )
+    );
+}
