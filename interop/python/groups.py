@@ -67,12 +67,12 @@ def group_check(client, admin, topic, records):
     admin.create_topic(topic, PARTITIONS, {})
     group_id = topic + "-members"
     group = Group()
-    third = records // 3
+    quarter = records // 4
     sent = []
 
     def produce():
         first = len(sent)
-        sent.extend(b"%d" % i for i in range(first, first + third))
+        sent.extend(b"%d" % i for i in range(first, first + quarter))
         now_ms = int(time.time() * 1000)
         client.produce(topic, "none", ((v, v, now_ms, None) for v in sent[first:]), False)
 
@@ -87,11 +87,14 @@ def group_check(client, admin, topic, records):
         group.wait("the only member holds all partitions", lambda: len(a.assigned) == PARTITIONS)
         produce()
         wait_consumed()
+        # Not waited for: the second member joins while the first one reads.
+        produce()
         b = client.member(group, "b", topic, group_id)
         members.append(b)
         b.start()
         group.wait("both members hold two partitions", lambda: len(a.assigned) == 2 and len(b.assigned) == 2)
         expect(not (a.assigned & b.assigned), "a partition has two owners")
+        wait_consumed()
         produce()
         wait_consumed()
         shares = {label: sum(1 for r in group.handed_out if r[0] == label) for label in "ab"}
