@@ -15,7 +15,7 @@ from report import Report, eventually, expect  # noqa: E402
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 KEYS = 64
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 60
 
 
 class Kcat:

@@ -19,7 +19,7 @@ from workload import Verifier, Workload
 PARTITIONS = 4
 TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, UNKNOWN_TOPIC, GROUP_ID_NOT_FOUND = 36, 37, 3, 69
 #: A client that makes no progress for so long has failed; far above what any check takes.
-CHECK_SECONDS = 120
+CHECK_SECONDS = 60
 
 
 def run_all(client, records):
