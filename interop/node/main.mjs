@@ -67,8 +67,19 @@ async function expectError(type, run) {
   throw new Error(`no error, expected ${type}`)
 }
 
-const create = (topic, numPartitions, configEntries = []) =>
-  admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions, replicationFactor: 1, configEntries }] })
+/** Returns false if the topic exists; else waits until its partitions answer, which in a real Kafka takes a moment. */
+async function create(topic, numPartitions, configEntries = []) {
+  const created = await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions, replicationFactor: 1, configEntries }] })
+  await eventually(`the partitions of ${topic} answer`, async () => {
+    try {
+      return (await admin.fetchTopicOffsets(topic)).length === numPartitions
+    } catch (error) {
+      if (error.type === 'UNKNOWN_TOPIC_OR_PARTITION' || error.type === 'NOT_LEADER_FOR_PARTITION') return false
+      throw error
+    }
+  })
+  return created
+}
 
 async function produce(topic, compression, count, message, idempotent = false) {
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, idempotent, maxInFlightRequests: 1 })

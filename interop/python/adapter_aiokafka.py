@@ -11,6 +11,7 @@ from aiokafka.errors import for_code
 from aiokafka.structs import OffsetAndMetadata
 
 from groups import Member
+from report import NOT_THERE_YET
 from workload import Mismatch
 
 
@@ -131,6 +132,9 @@ class Admin:
     def raise_for(code, text):
         if code:
             raise for_code(code)(text)
+
+    def not_there_yet(self, error):
+        return self.client.error_code(error) in NOT_THERE_YET
 
     def create_topic(self, topic, partitions, configs):
         answer = self.run(self.calls.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)]))

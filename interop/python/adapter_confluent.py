@@ -10,6 +10,7 @@ from confluent_kafka.admin import (
 )
 
 from groups import Member
+from report import NOT_THERE_YET
 from workload import Mismatch
 
 
@@ -120,6 +121,9 @@ class Admin:
     @staticmethod
     def result(futures):
         return next(iter(futures.values())).result(30)
+
+    def not_there_yet(self, error):
+        return self.client.error_code(error) in NOT_THERE_YET
 
     def create_topic(self, topic, partitions, configs):
         self.result(self.calls.create_topics([NewTopic(topic, partitions, 1, config=configs)]))

@@ -7,6 +7,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from groups import Member
+from report import NOT_THERE_YET
 from workload import Mismatch
 
 
@@ -98,6 +99,9 @@ class Admin:
         self.client = client
         self.calls = KafkaAdminClient(bootstrap_servers=client.bootstrap)
         self.reader = client.consumer(None, {})
+
+    def not_there_yet(self, error):
+        return self.client.error_code(error) in NOT_THERE_YET
 
     def create_topic(self, topic, partitions, configs):
         self.calls.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}})

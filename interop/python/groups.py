@@ -7,7 +7,7 @@ taken from it and when it leaves, so every record must be handed out exactly onc
 import threading
 import time
 
-from report import expect
+from report import create, expect
 
 PARTITIONS = 4
 WAIT_SECONDS = 60
@@ -64,7 +64,7 @@ class Member(threading.Thread):
 
 
 def group_check(client, admin, topic, records):
-    admin.create_topic(topic, PARTITIONS, {})
+    create(admin, topic, PARTITIONS)
     group_id = topic + "-members"
     group = Group()
     quarter = records // 4

@@ -1,8 +1,11 @@
-"""One line per check on standard output, in the form that interop/run counts."""
+"""One line per check on standard output, in the form that interop/run counts; and the waiting that checks share."""
 
 import sys
 import time
 import traceback
+
+#: UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, and librdkafka's own for the first.
+NOT_THERE_YET = {3, 5, 6, -188, -190}
 
 
 class Report:
@@ -41,3 +44,20 @@ def eventually(what, condition, seconds=20):
 def expect(condition, text):
     if not condition:
         raise AssertionError(text)
+
+
+def create(admin, topic, partitions, configs=None):
+    """Creates a topic and waits until its partitions answer: a real Kafka tells its parts one after the other, and
+    a client that has to retry its first requests may lose their order, or not see the topic for minutes."""
+    admin.create_topic(topic, partitions, configs or {})
+    eventually(f"{topic} in metadata", lambda: admin.partition_count(topic) == partitions)
+
+    def answer():
+        try:
+            return [admin.watermarks(topic, partition) for partition in range(partitions)]
+        except Exception as error:
+            if admin.not_there_yet(error):
+                return None
+            raise
+
+    eventually(f"the partitions of {topic} answer", answer)

@@ -13,7 +13,7 @@ import time
 import uuid
 
 from groups import group_check
-from report import Report, eventually, expect
+from report import Report, create, eventually, expect
 from workload import Verifier, Workload
 
 PARTITIONS = 4
@@ -38,11 +38,6 @@ def run_all(client, records):
         report.check("group shares and rebalances", group_check, client, admin, f"{client.name}-group-{run_id}", min(records, 6000))
         admin_checks(report, client, admin, f"{client.name}-admin-{run_id}")
     return report.failed
-
-
-def create(admin, topic, partitions, configs=None):
-    admin.create_topic(topic, partitions, configs or {})
-    eventually(f"{topic} in metadata", lambda: admin.partition_count(topic) == partitions)
 
 
 def round_trip(client, admin, topic, codec, keyed, idempotent, workload):
