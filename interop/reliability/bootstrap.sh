@@ -4,7 +4,7 @@
 # nothing. The environment is made anew when requirements.txt changes.
 RELIABILITY=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPO=$(cd "$RELIABILITY/../.." && pwd)
-CACHE=$REPO/interop/.cache
+CACHE=${DUOLOG_CACHE:-$REPO/interop/.cache}
 VENV=$CACHE/venv-reliability
 PY=$VENV/bin/python
 export PYTHONPATH=$RELIABILITY PYTHONDONTWRITEBYTECODE=1 DUOLOG_REPO=$REPO DUOLOG_CACHE=$CACHE

@@ -72,6 +72,7 @@ class Checker:
         self._commits = {}           # (group, key) -> [last acknowledged, attempts since]
         self._committed_at = {}      # process -> bounds at a committed's invoke
         self._topics = {}            # topic -> [state, partitions, incarnation]
+        self._dropped = set()        # keys of deleted topics: a late poll or commit of one says nothing
         self._listing = {}           # process -> topics as of the list-topics' invoke
         self._i = 0
 
@@ -182,6 +183,8 @@ class Checker:
         assigned = op.get("mode") == "assign"
         for _, polled in value:
             for name, entries in polled.items():
+                if name in self._dropped:
+                    continue
                 key = self._keys[name]
                 prefix = ""
                 last = self._position.get((process, name)) if assigned else None
@@ -286,6 +289,8 @@ class Checker:
 
     def _on_commit(self, _op, kind, _process, value):
         for name, offset in value["offsets"].items():
+            if name in self._dropped:
+                continue
             state = self._commits.setdefault((value["group"], name), [None, set()])
             if kind == "invoke":
                 state[1].add(offset)
@@ -339,6 +344,7 @@ class Checker:
 
     def _drop(self, name):
         """The partition is deleted: nothing more is asked of it, so what it held needn't be remembered."""
+        self._dropped.add(name)
         key = self._keys.pop(name, None)
         for _, value in key.log if key else ():
             self._sent.pop(value, None)
