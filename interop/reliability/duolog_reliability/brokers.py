@@ -32,13 +32,17 @@ class Broker:
     name = "broker"
     ready_timeout_seconds = 30
 
-    def __init__(self, run_directory, wrapper=()):
+    def __init__(self, run_directory, wrapper=(), data=None):
         self.run_directory = Path(run_directory)
-        self.data = self.run_directory / "data"
+        self.data = Path(data or self.run_directory / "data")
         self.port = free_port()
         self.wrapper = list(wrapper)  # words before the command, such as strace's
         self.process = None
         self._log = open(self.run_directory / "broker.log", "ab")
+
+    def format(self):
+        """Prepares an empty data directory."""
+        self.data.mkdir(parents=True, exist_ok=True)
 
     @property
     def address(self):
@@ -99,7 +103,6 @@ class Duolog(Broker):
         self.binary = str(binary or default_binary())
         self.arguments = list(arguments)
         self.settings = list(settings)
-        self.data.mkdir(parents=True, exist_ok=True)
 
     def command(self):
         words = [self.binary, "serve", "--data-dir", str(self.data), "--kafka-listen", self.address,
@@ -151,7 +154,9 @@ def kafka_properties(port, controller_port, log_directory, extra=()):
         "offsets.topic.replication.factor=1", "offsets.topic.num.partitions=5",
         "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
         "share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",
-        "group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false", *extra]) + "\n"
+        "group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false",
+        # A killed broker may register again only when its old session has ended.
+        "broker.session.timeout.ms=1000", "broker.heartbeat.interval.ms=200", *extra]) + "\n"
 
 
 class Kafka(Broker):
@@ -165,6 +170,8 @@ class Kafka(Broker):
         self.libs = kafka_libs()
         self.properties = self.run_directory / "server.properties"
         self.properties.write_text(kafka_properties(self.port, free_port(), self.data, settings))
+
+    def format(self):
         tool = ["java", "-cp", f"{self.libs}/*", "kafka.tools.StorageTool"]
         cluster = subprocess.run([*tool, "random-uuid"], check=True, capture_output=True, text=True).stdout.strip()
         subprocess.run([*tool, "format", "-t", cluster.splitlines()[-1], "-c", str(self.properties)],

@@ -66,6 +66,7 @@ class Run:
         else:
             settings = SMALL_FILES if options.settings is None else options.settings
             self.broker = Duolog(self.directory, options.binary, options.broker_arg, settings)
+        self.broker.format()
         self.names = Names()
         self.admin = Admin(self.broker.address, self.names, self.history, "admin")
         self.reader = ReadBack(self.broker.address, self.names, self.history)
@@ -166,7 +167,8 @@ class Run:
         watched = {thread.name: (thread, thread.acked) for thread in [*self.producers, self.perm, self.committer]}
         deadline = time.monotonic() + PROGRESS_TIMEOUT_SECONDS
         while watched and time.monotonic() < deadline and self.broker.process.poll() is None:
-            watched = {name: entry for name, entry in watched.items() if entry[0].acked == entry[1]}
+            watched = {name: entry for name, entry in watched.items()
+                       if entry[0].acked == entry[1] and entry[0].is_alive()}
             time.sleep(0.01)
         for name in watched:
             self.fault("stuck-producer", who=name, seconds=PROGRESS_TIMEOUT_SECONDS)
@@ -234,10 +236,13 @@ class Run:
             self.begin()
             for number in range(1, self.options.rounds + 1):
                 self.round(number)
+                if self.checker.counts:
+                    break  # what comes after a broken promise tells little: the history is there to be read
                 done = number
                 if number % 10 == 0:
                     self.say(number)
-            self.finish()
+            else:
+                self.finish()
         except StartFailed as error:
             self.fault("start-failed", error=str(error))
         finally:

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaException, Producer
 
 PADDING = (b"0123456789abcdefghijklmnopqrstuvwxyz" * 2000)[:65536]
 OUTSTANDING_MAX = 300
@@ -72,10 +72,17 @@ class ProducerThread(threading.Thread):
         self._outstanding = 0
         self._done = []
         self._stopping = threading.Event()
-        self._client = Producer({**plan.configuration(address), "error_cb": self._on_error})
+        self._client = Producer(plan.configuration(address))
         history.op(name, "invoke", "producer", {"idempotent": plan.idempotent})
 
     def run(self):
+        try:
+            self._work()
+        except KafkaException as error:
+            # Only a fatal error is raised: the broker forgot what an idempotent producer relies on.
+            self._history.op(self.process, "info", "fault", {"name": "producer-fatal", "error": str(error)})
+
+    def _work(self):
         next_burst = time.monotonic()
         while not self._stopping.is_set():
             wait = next_burst - time.monotonic()
@@ -138,7 +145,3 @@ class ProducerThread(threading.Thread):
         if unknown:
             self._history.op(self.process, "info", "send", [entry[1] for entry in unknown],
                              error=sorted({entry[2] for entry in unknown}))
-
-    def _on_error(self, error):
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._history.op(self.process, "info", "fault", {"name": "producer-fatal", "error": str(error)})
