@@ -32,11 +32,11 @@ class Broker:
     name = "broker"
     ready_timeout_seconds = 30
 
-    def __init__(self, run_directory, wrapper=(), data=None):
+    def __init__(self, run_directory, data=None):
         self.run_directory = Path(run_directory)
         self.data = Path(data or self.run_directory / "data")
         self.port = free_port()
-        self.wrapper = list(wrapper)  # words before the command, such as strace's
+        self.wrapper = []  # words before the command, such as strace's
         self.process = None
         self._log = open(self.run_directory / "broker.log", "ab")
 
@@ -77,15 +77,15 @@ class Broker:
         """SIGKILL. Returns the exit status if the process had ended by itself before, else None."""
         ended = self.process.poll()
         if ended is None:
-            # With a wrapper the broker is its child: the whole group goes at once.
-            os.killpg(self.process.pid, signal.SIGKILL) if self.wrapper else self.process.kill()
+            # The whole group: under strace the broker is a child.
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         return ended
 
     def terminate(self, timeout=30):
         """SIGTERM, for a clean stop at the end; returns the exit status."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGTERM)
             try:
                 return self.process.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -93,16 +93,21 @@ class Broker:
         return self.process.returncode if self.process else None
 
 
+# Rolls, checkpoints and reads from disk happen all the time with these, and topics appear only when they are created.
+SMALL_FILES = ["wal.file_bytes=1MiB", "wal.checkpoint_bytes=2MiB", "wal.checkpoint_age=1s", "tail.memory_bytes=1MiB",
+               "cache.memory_bytes=1MiB", "topics.auto_create=false", "groups.initial_rebalance_delay=0s"]
+
+
 class Duolog(Broker):
-    """``duolog serve`` with small files, so that rotation and checkpoints happen all the time."""
+    """``duolog serve``, by default with small files."""
 
     name = "duolog"
 
-    def __init__(self, run_directory, binary=None, arguments=(), settings=(), **more):
+    def __init__(self, run_directory, binary=None, arguments=(), settings=None, **more):
         super().__init__(run_directory, **more)
         self.binary = str(binary or default_binary())
         self.arguments = list(arguments)
-        self.settings = list(settings)
+        self.settings = SMALL_FILES if settings is None else list(settings)
 
     def command(self):
         words = [self.binary, "serve", "--data-dir", str(self.data), "--kafka-listen", self.address,
@@ -135,9 +140,10 @@ def kafka_libs():
     libs = Path(os.environ.get("DUOLOG_KAFKA_LIBS", CACHE / "kafka" / "libs"))
     if not list(libs.glob(f"kafka_2.13-{KAFKA_VERSION}.jar")):
         libs.parent.mkdir(parents=True, exist_ok=True)
+        artifacts = ("kafka_2.13", "kafka-tools", "kafka-storage")
         dependencies = "\n".join(
             f"<dependency><groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId>"
-            f"<version>{KAFKA_VERSION}</version></dependency>" for artifact in ("kafka_2.13", "kafka-tools", "kafka-storage"))
+            f"<version>{KAFKA_VERSION}</version></dependency>" for artifact in artifacts)
         (libs.parent / "pom.xml").write_text(KAFKA_POM % dependencies)
         subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={libs}",
                         "-DincludeScope=runtime"], cwd=libs.parent, check=True)

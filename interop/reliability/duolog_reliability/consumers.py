@@ -85,7 +85,8 @@ class Committer(_Client):
     def __init__(self, process, address, group, tailer, history):
         super().__init__(process, history)
         self.acked = 0
-        self.tailer = tailer
+        self.again = threading.Event()  # asks for one more commit of the same positions
+        self._tailer = tailer
         self._group = group
         self._client = Consumer({"bootstrap.servers": address, "group.id": group, "enable.auto.commit": False,
                                  "socket.timeout.ms": 5000, **PATIENCE})
@@ -93,7 +94,9 @@ class Committer(_Client):
     def run(self):
         committed = {}
         while not self._stopping.is_set():
-            moved = {key: end for key, end in self.tailer.positions.items() if end > committed.get(key, 0)}
+            again = self.again.is_set()
+            self.again.clear()
+            moved = {key: end for key, end in self._tailer.positions.items() if again or end > committed.get(key, 0)}
             if not moved:
                 self._stopping.wait(0.02)
                 continue

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException, Producer
 
 PADDING = (b"0123456789abcdefghijklmnopqrstuvwxyz" * 2000)[:65536]
 OUTSTANDING_MAX = 300
+GIVEN_UP = {"_PURGE_QUEUE", "_PURGE_INFLIGHT"}  # by the harness itself, at the end
 
 
 def encode(value, length):
@@ -65,6 +66,7 @@ class ProducerThread(threading.Thread):
         self.process = name
         self.plan = plan
         self.acked = 0  # read by the harness: has this one been served since the restart?
+        self.refused = set()  # errors that ended a send although the broker must leave every error retriable
         self._keys = list(keys)
         self._history = history
         self._random = random.Random(seed)
@@ -132,6 +134,8 @@ class ProducerThread(threading.Thread):
             self._done.append(("ok", ["send", name, [offset if offset is not None and offset >= 0 else None, value]]))
         else:
             self._done.append(("info", ["send", name, [None, value]], error.name()))
+            if error.name() not in GIVEN_UP:
+                self.refused.add(error.name())
 
     def _serve(self, seconds):
         """Lets the client call back, and writes down what it said."""

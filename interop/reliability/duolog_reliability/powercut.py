@@ -16,22 +16,21 @@ import random
 import re
 import shutil
 import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 from duolog_reliability import ledger, uml
-from duolog_reliability.brokers import CACHE, Duolog, Kafka, StartFailed
+from duolog_reliability.brokers import CACHE, SMALL_FILES, Duolog, Kafka, StartFailed
 from duolog_reliability.checker import Checker
 from duolog_reliability.consumers import Names, ReadBack
 from duolog_reliability.history import History
+from duolog_reliability.run import close
 from duolog_reliability.topics import Admin
 
 LOSSES = {"lost-write", "unseen", "revealed-lost", "hw-regression", "offset-regression", "topic-lost",
           "topic-resurrected", "inconsistent-offsets"}
 LOAD_PARTITIONS = 4
-SMALL_FILES = ["wal.file_bytes=1048576"]
 LINE = re.compile(r"(ACK|READ|COMMIT|CREATED|DELETING|DELETED|PRODUCER) (.*) ;")
 
 
@@ -78,8 +77,7 @@ class StandIn:
         values = (self._data / "log").read_bytes().decode("ascii", "replace").split("\n")[:-1]
         entries = [[offset, value] for offset, value in enumerate(values)]
         run.adopt(value for _, value in entries)
-        before = run.seen
-        keep = next((n for n, pair in enumerate(zip(before, entries)) if pair[0] != pair[1]), min(len(before), len(values)))
+        keep = len(os.path.commonprefix([run.seen, entries]))
         run.seen = entries
         run.history.op("reader", "invoke", "read-all", {})
         run.history.op("reader", "ok", "read-all", {run.keys[0]: {
@@ -148,12 +146,12 @@ class Run:
         self.history = History(self.directory / "history.jsonl", self.checker)
         self.names = Names()
         data = self.disk.path / "data"
+        settings = options.settings
         if options.stand_in:
             self.subject = StandIn(options.stand_in, data)
         elif options.broker == "kafka":
-            self.subject = Served(Kafka(self.directory, settings=options.settings or (), data=data))
+            self.subject = Served(Kafka(self.directory, settings=settings or (), data=data))
         else:
-            settings = SMALL_FILES if options.settings is None else options.settings
             self.subject = Served(Duolog(self.directory, options.binary, options.broker_arg, settings, data=data))
         self.admin = self.reader = None
         if not options.stand_in:
@@ -263,7 +261,7 @@ class Run:
         The console names only what was acknowledged; but a value must be the load's own, from a boot of this run.
         """
         for value in values:
-            if value not in self.sent and re.fullmatch(rf"c([1-9]\d*)x\d\.\d+", value) \
+            if value not in self.sent and re.fullmatch(r"c[1-9]\d*x\d\.\d+", value) \
                     and int(value[1:].partition("x")[0]) <= self.boots:
                 self.sent.add(value)
                 self.history.op(value.rpartition(".")[0], "invoke", "send",
@@ -330,6 +328,7 @@ def report(run, done, seconds):
                         ("--broker", options.broker if options.broker != "duolog" else None)):
         command += f" {flag} {value}" if value else ""
     command += "".join(f" --set {value}" for value in options.settings or [])
+    command += " --expect-loss" if options.expect_loss and not (options.stand_in or options.durability) else ""
     results.update({"command": command, "seed": options.seed, "cuts": done, "boots": run.boots,
                     "seconds": round(seconds, 1), "commit": ledger.commit(), "told": dict(run.told)})
     (run.directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -365,11 +364,7 @@ def main(argv):
     run = Run(options)
     print(f"powercut: {options.cuts} cuts of {run.subject.name}, seed {options.seed}", flush=True)
     done = run.all()
-    code = report(run, done, time.monotonic() - began)
-    run.history.close()
-    sys.stdout.flush()
-    os._exit(code) if threading.active_count() > 1 else None
-    return code
+    return close(run, report(run, done, time.monotonic() - began))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Admin:
 
     def _step(self, f, done_before, topic, incarnation, partitions, tries, call):
         value = {"topic": topic, "incarnation": incarnation, "partitions": partitions}
-        for attempt in range(tries):
+        for _ in range(tries):
             self._history.op(self.process, "invoke", f, value)
             try:
                 call()[topic].result()

@@ -26,19 +26,30 @@ class BootFailed(Exception):
     """The machine didn't come up: says nothing about the broker."""
 
 
-def require():
-    """Installs what is missing; raises Unavailable with the reason."""
+def require_root():
+    """Raises Unavailable where disks can't be mounted."""
     if os.geteuid() != 0:
-        raise Unavailable("mounting the data disk needs root")
-    tools = {"linux.uml": "user-mode-linux", "mkfs.ext4": "e2fsprogs", "losetup": "mount", "cc": "gcc"}
-    missing = sorted({package for tool, package in tools.items() if shutil.which(tool) is None})
+        raise Unavailable("mounting a disk needs root")
+
+
+def require_tools(packages):
+    """Installs the packages of the tools that are missing; raises Unavailable with the reason."""
+    missing = sorted({package for tool, package in packages.items() if shutil.which(tool) is None})
+    if not missing:
+        return
+    quiet = {"check": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update", "-qq"], **quiet)
+    subprocess.run(["apt-get", "install", "-y", "-qq", *missing],
+                   env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, **quiet)
+    missing = [tool for tool in packages if shutil.which(tool) is None]
     if missing:
-        subprocess.run(["apt-get", "update", "-qq"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        subprocess.run(["apt-get", "install", "-y", "-qq", *missing], stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-        missing = [tool for tool in tools if shutil.which(tool) is None]
-        if missing:
-            raise Unavailable(f"{', '.join(missing)} could not be installed")
+        raise Unavailable(f"{', '.join(missing)} could not be installed")
+
+
+def require():
+    """What a power cut needs."""
+    require_root()
+    require_tools({"linux.uml": "user-mode-linux", "mkfs.ext4": "e2fsprogs", "losetup": "mount", "cc": "gcc"})
 
 
 def compiled(source, *flags):
@@ -72,7 +83,7 @@ class Disk:
         self.image.unlink(missing_ok=True)
         with open(self.image, "wb") as image:
             image.truncate(self._bytes)
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", str(self.image)], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", "-N", "8192", str(self.image)], check=True)
 
     def mount(self):
         """On the host; ext4 replays its journal here, as it would at the next boot."""
@@ -80,7 +91,7 @@ class Disk:
 
     def unmount(self):
         for _ in range(50):
-            if subprocess.run(["umount", str(self.path)], stderr=subprocess.DEVNULL).returncode == 0:
+            if subprocess.run(["umount", str(self.path)], check=False, stderr=subprocess.DEVNULL).returncode == 0:
                 return
             time.sleep(0.1)
         subprocess.run(["umount", str(self.path)], check=True)
