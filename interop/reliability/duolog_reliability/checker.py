@@ -5,12 +5,15 @@ incarnation; see ``history`` for the operations.
 
 | name | what was seen |
 |---|---|
-| inconsistent-offsets | one offset of a key showed two values: in any polls, whole reads or acknowledgements |
-| duplicate            | one value at two offsets of a key. From a producer without idempotence it is excused if the broker died while the send was open |
+| inconsistent-offsets | one offset of a key showed two values: in any polls, whole reads, acknowledgements |
+| duplicate            | one value at two offsets of a key. From a producer without idempotence it is excused if the
+                         broker died while the send was open |
 | lost-write           | an acknowledged value is missing although a later one of its key is there |
 | unseen               | an acknowledged value is missing at the end of its key |
 | revealed-lost        | a value that a consumer was given is gone from a later whole read |
-| nonmonotonic-send    | two values of one producer and key stand, or were acknowledged, in the wrong order |
+| nonmonotonic-send    | two values of one producer and key stand, or were acknowledged, in the wrong order. Without
+                         idempotence librdkafka sends what it retries behind what it sent meanwhile: excused where
+                         the send took as long as a retry takes, or the broker died meanwhile |
 | poll-skip, nonmonotonic-poll         | an assigned consumer's successive polls left a value out, or went back |
 | int-poll-skip, int-nonmonotonic-poll | the same inside one poll |
 | G1a                  | a value was read whose send failed for sure |
@@ -22,12 +25,14 @@ incarnation; see ``history`` for the operations.
 | topic-lost, topic-resurrected | an acknowledged creation or deletion of a topic didn't last |
 | and, from ``fault`` operations | broker-exit, start-failed, stuck-producer, stuck-consumer, producer-fatal, corrupt-value |
 
-Not anomalies but counted: ``retry-duplicates``, the excused ones.
+Not anomalies but counted: ``retry-duplicates`` and ``retry-reorders``, the excused ones.
 """
 
 from collections import Counter, defaultdict
 
 EXAMPLES_KEPT = 20
+# Producers without idempotence wait 200 ms before a retry, less a fifth that librdkafka varies by.
+RETRY_AFTER_NS = 150_000_000
 
 
 class Key:
@@ -61,11 +66,11 @@ class Checker:
         self.round = 0
         self._keys = defaultdict(Key)
         self._idempotent = {}
-        self._open = {}              # value -> [key, kills at invoke]: sends not yet completed
+        self._open = {}              # value -> time of the invoke: sends not yet completed
         self._sent = {}              # value -> key
         self._failed = set()
         self._excused = set()        # values whose send was open while the broker died
-        self._kills = 0
+        self._retried = set()        # values without idempotence whose send took so long that it may have been retried
         self._acked_at = {}          # (producer, key) -> (sequence, offset) of the newest acknowledgement
         self._position = {}          # (process, key) -> last polled offset
         self._reading = {}           # process -> {key: (unverified, polled, end)} at a read-all's invoke
@@ -105,7 +110,6 @@ class Checker:
         self._idempotent[str(process)] = value["idempotent"]
 
     def _on_kill(self, *_):
-        self._kills += 1
         self.info["kills"] += 1
         self._excused.update(self._open)
 
@@ -120,14 +124,16 @@ class Checker:
 
     # -- sends --------------------------------------------------------------------------------------------
 
-    def _on_send(self, _op, kind, process, value):
+    def _on_send(self, op, kind, process, value):
         for _, name, (offset, sent) in value:
             if kind == "invoke":
-                self._open[sent] = name
+                self._open[sent] = op["time"]
                 self._sent[sent] = name
                 self.info["sent"] += 1
                 continue
-            self._open.pop(sent, None)
+            began = self._open.pop(sent, op["time"])
+            if not self._idempotent.get(process, True) and op["time"] - began >= RETRY_AFTER_NS:
+                self._retried.add(sent)
             if kind == "ok":
                 self._acknowledged(process, name, offset, sent)
             elif kind == "fail":
@@ -151,9 +157,16 @@ class Checker:
         self._see(name, key, offset, value, "acknowledged")
         sequence = int(value.rpartition(".")[2])
         last = self._acked_at.get((process, name))
-        if last is not None and (sequence > last[0]) != (offset > last[1]):
+        if last is not None and (sequence > last[0]) != (offset > last[1]) and not self._may_be_late(value):
             self.anomaly("nonmonotonic-send", key=name, process=process, acknowledged=[sequence, offset], before=last)
         self._acked_at[(process, name)] = (sequence, offset)
+
+    def _may_be_late(self, value):
+        """Whether a producer without idempotence may have sent the value again, behind younger ones."""
+        idempotent = self._idempotent.get(value.rpartition(".")[0], True)
+        late = not idempotent and (value in self._retried or value in self._excused)
+        self.info["retry-reorders"] += late
+        return late
 
     def _see(self, name, key, offset, value, where):
         """One sighting of `value` at `offset`: an offset has one value for ever, a value one offset."""
@@ -227,7 +240,6 @@ class Checker:
         if gone:
             self._forget(key, read["keep"])
             must = must | {value for _, value in gone if value in key.acked}
-        excuse = self._idempotent
         for offset, value in read["then"]:
             self._judge_origin(name, offset, value)
             self._see(name, key, offset, value, "read-all")
@@ -236,7 +248,7 @@ class Checker:
             newest = key.newest_sequence.get(producer, -1)
             if sequence > newest:
                 key.newest_sequence[producer] = sequence
-            elif value not in key.in_log and (excuse.get(producer, True) or value not in self._excused):
+            elif value not in key.in_log and not self._may_be_late(value):
                 self.anomaly("nonmonotonic-send", key=name, process=producer, value=value, offset=offset, after=newest)
             key.log.append((offset, value))
             key.in_log.add(value)
@@ -349,6 +361,7 @@ class Checker:
         for _, value in key.log if key else ():
             self._sent.pop(value, None)
             self._excused.discard(value)
+            self._retried.discard(value)
         for pair in [pair for pair in self._commits if pair[1] == name]:
             del self._commits[pair]
 

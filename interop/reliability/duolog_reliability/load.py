@@ -42,9 +42,11 @@ class Plan:
         return {
             "bootstrap.servers": address, "enable.idempotence": self.idempotent, "acks": self.acks,
             "compression.type": self.codec, "linger.ms": 3, "message.timeout.ms": 120000,
-            # Without idempotence only one request at a time keeps the order through retries.
+            # Without idempotence more than one request at a time would lose the order at any retry.
             "max.in.flight.requests.per.connection": 5 if self.idempotent else 1,
-            "retries": 1000000, "retry.backoff.ms": 20, "retry.backoff.max.ms": 100, **PATIENCE}
+            # The checker relies on 200: see RETRY_AFTER_NS.
+            "retries": 1000000, "retry.backoff.ms": 20 if self.idempotent else 200, "retry.backoff.max.ms": 200,
+            **PATIENCE}
 
 
 # Settings of every client: come back at once, and say nothing on stderr while the broker is down.

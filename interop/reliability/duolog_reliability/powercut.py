@@ -323,6 +323,7 @@ def report(run, done, seconds):
     """Writes results.json, says what was found, and returns the exit code."""
     options = run.options
     results = run.checker.results()
+    run.history.flush()
     command = f"interop/reliability/powercut --cuts {options.cuts} --seed {options.seed}"
     for flag, value in (("--stand-in", options.stand_in), ("--durability", options.durability),
                         ("--broker", options.broker if options.broker != "duolog" else None)):

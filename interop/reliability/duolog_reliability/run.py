@@ -225,6 +225,7 @@ def report(run, name, done, seconds, more=""):
     results.update({"command": command, "seed": options.seed, "rounds": done, "seconds": round(seconds, 1),
                     "commit": ledger.commit()})
     (run.directory / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    run.history.flush()
     info = results["info"]
     counts = (f"{done} rounds, {info.get('kills', 0)} kills, {info.get('acked', 0)} records acknowledged, "
               f"{info.get('info', 0)} in doubt, {info.get('whole-reads', 0)} whole reads, "

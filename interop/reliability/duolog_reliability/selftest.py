@@ -15,13 +15,15 @@ class Script:
     def __init__(self):
         self.checker = Checker()
         self._i = 0
+        self.time = 0
         self._log = {}
         self.op("a", "invoke", "producer", {"idempotent": True})
         self.op("p", "invoke", "producer", {"idempotent": False})
 
     def op(self, process, kind, f, value, **more):
         self._i += 1
-        self.checker.feed({"i": self._i, "time": self._i, "process": process, "type": kind, "f": f,
+        self.time += 1
+        self.checker.feed({"i": self._i, "time": self.time, "process": process, "type": kind, "f": f,
                            "value": value, **more})
 
     def send(self, value, offset, kind="ok", key=K):
@@ -33,6 +35,10 @@ class Script:
 
     def ack(self, value, offset):
         self.op(value.split(".")[0], "ok", "send", [["send", K, [offset, value]]])
+        return self
+
+    def wait(self, seconds):
+        self.time += int(seconds * 1e9)
         return self
 
     def poll(self, *entries, process="c", mode="assign"):
@@ -95,6 +101,8 @@ CASES = [
     ("unknown outcome, present", lambda s: three(s).send("a.4", None, "info").read(*FULL, (3, "a.4")), []),
     ("retried after a kill without idempotence", lambda s: s.send("p.1", None, "open").kill().ack("p.1", 1).read(
         (0, "p.1"), (1, "p.1")), []),
+    ("retried after an error without idempotence", lambda s: s.send("p.1", None, "open").send("p.2", 0).wait(0.2).ack(
+        "p.1", 1).read((0, "p.2"), (1, "p.1")), []),
     ("acknowledged without an offset", lambda s: s.send("a.1", None).read((0, "a.1")), []),
     ("a gap that holds nothing", lambda s: s.send("a.1", 0).send("a.2", 5).poll((0, "a.1"), (5, "a.2")).read(
         (0, "a.1"), (5, "a.2")), []),
@@ -121,6 +129,10 @@ CASES = [
     ("duplicate without a kill", lambda s: s.send("p.1", 0).read((0, "p.1"), (1, "p.1")), ["duplicate"]),
     ("order of a producer", lambda s: s.send("a.1", None).send("a.2", None).read((0, "a.2"), (1, "a.1")),
      ["nonmonotonic-send"]),
+    ("order of a producer without idempotence", lambda s: s.send("p.1", None, "open").send("p.2", 0).wait(0.1).ack(
+        "p.1", 1).read((0, "p.2"), (1, "p.1")), ["nonmonotonic-send"]),
+    ("order of an idempotent one, slow", lambda s: s.send("a.1", None, "open").send("a.2", 0).wait(1).ack(
+        "a.1", 1).read((0, "a.2"), (1, "a.1")), ["nonmonotonic-send"]),
     ("order of acknowledgements", lambda s: s.send("a.1", 1).send("a.2", 0), ["nonmonotonic-send"]),
     ("failed but there", lambda s: s.send("a.1", None, "fail").read((0, "a.1")), ["G1a"]),
     ("nobody sent it", lambda s: s.send("a.1", 0).read((0, "a.1"), (1, "z.9")), ["unexpected"]),
