@@ -70,7 +70,7 @@ class Checker:
         self._sent = {}              # value -> key
         self._failed = set()
         self._excused = set()        # values whose send was open while the broker died
-        self._retried = set()        # values without idempotence whose send took so long that it may have been retried
+        self._retried = set()        # values whose send took so long that it may have been retried
         self._acked_at = {}          # (producer, key) -> (sequence, offset) of the newest acknowledgement
         self._position = {}          # (process, key) -> last polled offset
         self._reading = {}           # process -> {key: (unverified, polled, end)} at a read-all's invoke
@@ -132,7 +132,7 @@ class Checker:
                 self.info["sent"] += 1
                 continue
             began = self._open.pop(sent, op["time"])
-            if not self._idempotent.get(process, True) and op["time"] - began >= RETRY_AFTER_NS:
+            if op.get("slow") or op["time"] - began >= RETRY_AFTER_NS:
                 self._retried.add(sent)
             if kind == "ok":
                 self._acknowledged(process, name, offset, sent)

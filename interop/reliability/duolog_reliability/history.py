@@ -8,7 +8,8 @@ A *value* is ``producer.sequence``; sequences of a producer rise.
 | f | value |
 |---|---|
 | ``producer``     | ``{"idempotent": bool}``: declares the process |
-| ``send``         | ``[["send", key, [offset or null, value]], …]`` |
+| ``send``         | ``[["send", key, [offset or null, value]], …]``; ``slow`` in the op: it took longer than its
+                     times say |
 | ``poll``         | ``[["poll", {key: [[offset, value], …]}]]``; the op also has ``mode``: assign or subscribe |
 | ``read-all``     | ``{key: {"lo", "hi", "keep", "then"}}``: a read of the whole partition by a fresh client, told as a
                      difference: the first ``keep`` entries of the read before, then the entries ``then`` |

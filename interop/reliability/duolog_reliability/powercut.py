@@ -222,12 +222,13 @@ class Run:
     def _take_producer(self, name, idempotent):
         self.history.op(name, "invoke", "producer", {"idempotent": idempotent == "1"})
 
-    def _take_ack(self, topic, partition, offset, value):
+    def _take_ack(self, topic, partition, offset, value, *slow):
         process = value.rpartition(".")[0]
         if value not in self.sent:
             self.sent.add(value)
             self.history.op(process, "invoke", "send", [["send", self.key(topic, partition), [None, value]]])
-        self.history.op(process, "ok", "send", [["send", self.key(topic, partition), [int(offset), value]]])
+        self.history.op(process, "ok", "send", [["send", self.key(topic, partition), [int(offset), value]]],
+                        **({"slow": True} if slow else {}))
 
     def _take_read(self, topic, partition, offset, value):
         self.adopt([value], self.key(topic, partition))

@@ -220,6 +220,8 @@ def report(run, name, done, seconds, more=""):
     command = f"interop/reliability/{name} --rounds {options.rounds} --seed {options.seed}"
     if options.broker != "duolog":
         command += f" --broker {options.broker}"
+    sabotage = getattr(options, "sabotage", None)
+    command += f" --sabotage {sabotage}" if sabotage else ""
     for flag, values in (("--set", options.settings or []), ("--broker-arg", options.broker_arg)):
         command += "".join(f" {flag} {value}" for value in values)
     results.update({"command": command, "seed": options.seed, "rounds": done, "seconds": round(seconds, 1),
@@ -233,11 +235,14 @@ def report(run, name, done, seconds, more=""):
               f"topics created/deleted, {more}{seconds:.0f} s")
     verdict = {True: "no anomaly", "unknown": "inconclusive: too few sends were acknowledged"}.get(
         results["valid?"], "FAILED: " + ", ".join(f"{name} {n}" for name, n in results["counts"].items()))
+    passed = results["valid?"] is True and done == options.rounds
+    if sabotage:
+        passed = "inconsistent-offsets" in results["counts"]
+        verdict = f"found, as it must be: {verdict.removeprefix('FAILED: ')}" if passed else "FAILED: nothing was found"
     print(f"{counts}\n{verdict}")
     print(f"history and results: {run.directory}\nrepeat: {command}")
     if options.ledger:
         ledger.append(command, counts, verdict)
-    passed = results["valid?"] is True and done == options.rounds
     if passed and not options.keep:
         shutil.rmtree(run.broker.data, ignore_errors=True)
     print(f"{name.split()[0]}: {done if passed else 0} passed, {0 if passed else max(1, options.rounds - done)} failed")

@@ -1,7 +1,8 @@
 """Runs inside the machine whose power is cut: an acknowledged load that tells the console what the broker promised.
 
 A line is printed, and flushed, only after the broker's answer, so whatever stands on the console was promised
-before the cut. Lines: ``ACK topic partition offset value ;``, ``READ topic partition offset value ;`` (shown to
+before the cut. Lines: ``ACK topic partition offset value ;`` (with ``slow`` after the value where it took so long
+that a retry may be in it), ``READ topic partition offset value ;`` (shown to
 a consumer), ``COMMIT group topic partition offset ;``, ``CREATED topic partitions ;``, ``DELETED topic ;``.
 Usage: ack_load.py ADDRESS PREFIX, where PREFIX makes the producers' names unique.
 """
@@ -14,6 +15,7 @@ import time
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from duolog_reliability.checker import RETRY_AFTER_NS
 from duolog_reliability.load import PATIENCE, Plan, decode, encode
 
 TOPIC, PARTITIONS = "cut", 4
@@ -88,10 +90,13 @@ def main(address, prefix):
         threading.Thread(target=target, args=words, daemon=True).start()
 
     def delivered(producer, value):
+        began = time.monotonic_ns()
+
         def call(error, message):
             producer[3] -= 1
             if error is None and message.offset() >= 0:
-                done.append(f"ACK {message.topic()} {message.partition()} {message.offset()} {value}")
+                slow = " slow" if time.monotonic_ns() - began >= RETRY_AFTER_NS else ""
+                done.append(f"ACK {message.topic()} {message.partition()} {message.offset()} {value}{slow}")
         return call
 
     while True:
