@@ -377,7 +377,8 @@ async fn producer_ids_are_fresh_and_transactions_refused_in_every_version() {
     let mut pipe = pipe(&broker);
     let mut seen = std::collections::HashSet::new();
     for version in 0..=5 {
-        let mut request = message!(InitProducerIdRequest { producer_id: -1, producer_epoch: -1 });
+        let mut request =
+            message!(InitProducerIdRequest { transactional_id: None, producer_id: -1, producer_epoch: -1 });
         let answer = pipe.wire.ask(&request, version).await;
         assert_eq!((answer.error_code, answer.producer_epoch), (0, 0));
         assert!(seen.insert(answer.producer_id));
@@ -422,9 +423,13 @@ async fn topics_are_made_grown_altered_and_deleted_in_every_version() {
         let grow = message!(create_partitions_request::CreatePartitionsTopic {
             name: name("c2"),
             count: 3 + i32::from(version),
+            assignments: None,
         });
-        let none =
-            message!(create_partitions_request::CreatePartitionsTopic { name: name("none"), count: 3 });
+        let none = message!(create_partitions_request::CreatePartitionsTopic {
+            name: name("none"),
+            count: 3,
+            assignments: None
+        });
         let answer =
             pipe.wire.ask(&message!(CreatePartitionsRequest { topics: vec![grow, none] }), version).await;
         assert_eq!(answer.results[0].error_code, 0);
