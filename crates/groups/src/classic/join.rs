@@ -21,7 +21,7 @@ impl ClassicGroup {
         let is_unknown = request.member_id.0.is_empty();
         let refused = if self.state == State::Dead {
             Some(GroupError::CoordinatorNotAvailable)
-        } else if !self.accepts(&request.member_id, context) {
+        } else if !self.accepts(request, context) {
             // The last to come back to a group that has become too large is the one that goes.
             self.remove(&request.member_id, GroupError::GroupMaxSizeReached, context);
             self.maybe_complete_join(context);
@@ -43,8 +43,14 @@ impl ClassicGroup {
     }
 
     /// Whether there is room for the member.
-    fn accepts(&self, member_id: &MemberId, context: &Context<'_>) -> bool {
+    fn accepts(&self, request: &JoinGroup, context: &Context<'_>) -> bool {
+        let member_id = &request.member_id;
         let limit = context.config.group_size_max;
+        // Kafka refuses a static member that restarts while its group is full; but it takes its own place.
+        let holder = request.instance_id.as_deref().and_then(|instance_id| self.members.holder(instance_id));
+        if member_id.0.is_empty() && holder.is_some() {
+            return true;
+        }
         match self.state {
             State::Empty | State::Dead => true,
             // Those who are back count, not those who belong: so that a group that is too large shrinks.

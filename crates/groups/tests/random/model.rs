@@ -66,8 +66,13 @@ struct Client {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Asked {
-    Join { client: usize },
-    Sync { client: usize },
+    Join {
+        client: usize,
+    },
+    /// As member of which generation.
+    Sync {
+        generation: i32,
+    },
     Other,
 }
 
@@ -223,8 +228,8 @@ impl Model {
     }
 
     fn sync(&mut self, client: usize) {
-        let to = self.ask(Asked::Sync { client });
         let member = self.member(client, 0);
+        let to = self.ask(Asked::Sync { generation: member.generation });
         let assignments = self.clients[client]
             .members
             .iter()
@@ -389,11 +394,10 @@ impl Model {
                     _ => {}
                 }
             }
-            (Asked::Sync { client }, Reply::Sync(Ok(synced))) => {
+            (Asked::Sync { generation }, Reply::Sync(Ok(synced))) => {
                 self.seen.note("assignment");
                 // What it gets was made for its generation. A static member keeps what its former self had.
                 let text = String::from_utf8(synced.assignment.to_vec()).unwrap();
-                let generation = self.clients[client].generation;
                 assert!(
                     text.is_empty() || text.ends_with(&format!("@{generation}")),
                     "{text} in {generation}"

@@ -146,3 +146,26 @@ fn a_rebalance_of_static_members_of_which_none_is_back_waits_on() {
     let back = host.join(&fixed.id(&id));
     assert_eq!(host.joined(back).generation, 2);
 }
+
+#[test]
+fn a_static_member_takes_its_own_place_in_a_full_group() {
+    let mut host = Host::with(Config { group_size_max: 2, ..Config::default() });
+    host.stable(&[client().instance("i"), client().instance("j")]);
+    let back = host.join(&client().instance("i"));
+    assert_eq!(host.joined(back).generation, 1);
+    let stranger = host.join(&client().instance("k"));
+    assert_eq!(host.refused(stranger), GroupError::GroupMaxSizeReached);
+}
+
+/// Found by the random histories: the group went back to the generation before the one that it had told members of.
+#[test]
+fn a_static_member_that_is_back_after_a_restart_in_a_rebalance_is_told_no_earlier_generation() {
+    let mut host = Host::new();
+    host.stable(&[client().instance("i")]);
+    let id = host.describe().unwrap().members[0].member_id.clone();
+    let leader = host.join(&client().instance("i").id(&id));
+    assert_eq!(host.joined(leader).generation, 2);
+    host.restart();
+    let back = host.join(&client().instance("i"));
+    assert_eq!(host.joined(back).generation, 3);
+}
