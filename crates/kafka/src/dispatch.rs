@@ -86,19 +86,19 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Decodes the body, which must be used up by it.
+    /// Decodes the body. Bytes behind it are ignored, as Kafka does.
     ///
     /// # Errors
     /// [`CloseReason::Malformed`]: like Kafka, the connection is closed, since nothing can be said to a client
     /// whose words make no sense.
     pub fn decode<T: KafkaDecode>(&mut self) -> Result<T, CloseReason> {
         let body = std::mem::take(&mut self.body);
-        T::decode_from_bytes(body, ApiVersion::new(self.version), decode_limits()).map_err(|error| {
-            CloseReason::Malformed {
+        kafka_wire_core::Decoder::new(body, decode_limits())
+            .and_then(|mut decoder| T::decode(&mut decoder, ApiVersion::new(self.version)))
+            .map_err(|error| CloseReason::Malformed {
                 what: format!("{} request version {}", api_at(self.api).name, self.version),
                 detail: error.to_string(),
-            }
-        })
+            })
     }
 
     /// A response, framed.

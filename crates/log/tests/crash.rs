@@ -17,7 +17,7 @@ use duolog_types::{Lsn, Offset, PartitionId};
 
 /// Something that a client was told, or could have seen.
 #[derive(Clone, Debug)]
-enum Promise {
+pub enum Promise {
     /// Handed to the log; may or may not survive.
     Submitted {
         partition: PartitionId,
@@ -61,7 +61,7 @@ enum Promise {
 }
 
 /// Runs a random workload; notes what is promised the moment that the log says it is durable.
-fn workload(run: &Run<Promise>) {
+pub fn workload(run: &Run<Promise>) {
     let rng = run.rng();
     let sim = SimEnv::with_disk(run.disk().clone(), rng.below(1 << 40));
     let Ok((log, table)) = open(&sim.env(), config("/data")) else { return };
@@ -118,12 +118,9 @@ fn workload(run: &Run<Promise>) {
         }
         if rng.one_in(2) {
             settle(&log);
-            for chosen in &partitions {
-                run.mark(Promise::Revealed {
-                    partition: chosen.id(),
-                    high_watermark: chosen.high_watermark().0,
-                });
-            }
+        }
+        for chosen in &partitions {
+            run.mark(Promise::Revealed { partition: chosen.id(), high_watermark: chosen.high_watermark().0 });
         }
         let durable = log.durable_lsn();
         waiting.retain(|(lsn, promise)| {
@@ -279,7 +276,7 @@ fn contents(log: &Log, keys: &BTreeMap<String, String>) -> String {
     format!("{keys:?} {:?}", partitions.collect::<Vec<_>>())
 }
 
-fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> {
+pub fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> {
     let env: Env = SimEnv::with_disk(run.disk().clone(), 99).env();
     let (log, table) =
         open(&env, config("/data")).map_err(|error| Violation::new("cannot-open", error.to_string()))?;

@@ -80,9 +80,14 @@ pub fn produce(broker: &Broker, partition: &Partition, batch: Bytes) -> Result<P
     partition.produce(batch, context(broker))
 }
 
+thread_local! {
+    static RUNTIME: tokio::runtime::Runtime =
+        tokio::runtime::Builder::new_current_thread().build().unwrap();
+}
+
 /// Runs a future that needs no other task.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
 /// All records from `from` up to the high watermark: offset and value.

@@ -13,7 +13,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use duolog_broker::Topic;
 use duolog_broker::partition::{ProduceContext, ProduceError, Produced};
 use duolog_types::Lsn;
