@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kafka_wire_core::{ApiVersion, DecodeError, DecodeLimits, Decoder, KafkaDecode, KafkaEncode, StrBytes};
 
+use crate::budget::Room;
 use crate::door::{Client, Door};
 use crate::session::close::CloseReason;
 use crate::session::reply::{Outcome, Reply, ResponseFrame};
@@ -83,9 +84,17 @@ pub struct Call<'a> {
     pub frame: ResponseFrame,
     /// The request's body.
     pub body: Bytes,
+    /// What the request takes of the budgets.
+    pub room: &'a mut Room,
 }
 
 impl Call<'_> {
+    /// Gives back what the request took of the budgets: it is about to wait for others, perhaps for minutes, and
+    /// its handler has dropped what it decoded.
+    pub fn begin_to_wait(&mut self) {
+        *self.room = Room::default();
+    }
+
     /// Decodes the body. Bytes behind it are ignored, as Kafka does.
     ///
     /// # Errors

@@ -129,6 +129,7 @@ impl Service for Door {
             client_id: header.client_id,
             frame: header.frame,
             body: header.body,
+            room: &mut frame.room,
         };
         let outcome = (api.handler)(call).await?;
         Ok((outcome, Meter { api: header.api, since }))

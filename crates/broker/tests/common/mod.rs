@@ -1,6 +1,8 @@
 //! What the broker's tests share: a small broker that its test drives, batches, reading everything back.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "each test binary uses its part")]
 
+pub mod groups;
+
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;

@@ -46,8 +46,8 @@ async fn handle(mut call: Call<'_>) -> Handled {
         tracing::debug!(group = %&*request.group_id, member = %&*request.member_id, %reason, "joins");
     }
     let join = event(&call, &request);
-    // The request may wait for minutes, and is larger than what is kept of it.
     drop(request);
+    call.begin_to_wait();
     let member_id = join.member_id.clone();
     let groups = call.door.broker.groups().clone();
     let (joined, after) = match unless_draining(&call, groups.join(join)).await {

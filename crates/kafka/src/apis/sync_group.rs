@@ -37,6 +37,7 @@ async fn handle(mut call: Call<'_>) -> Handled {
     } else {
         let sync = event(&request);
         drop(request);
+        call.begin_to_wait();
         let groups = call.door.broker.groups().clone();
         match unless_draining(&call, groups.sync(sync)).await {
             Some(answer) => (answer.value, answer.lsn),

@@ -70,6 +70,7 @@ pub struct TestServer {
     pub metrics: Arc<duolog_kafka::KafkaMetrics>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+    background: JoinHandle<()>,
 }
 
 impl TestServer {
@@ -85,7 +86,8 @@ impl TestServer {
         let task = tokio::spawn(kafka.serve(async {
             stopped.await.ok();
         }));
-        Self { broker, address, metrics, stop: Some(stop), task }
+        let background = tokio::spawn(broker.broker.clone().run_background());
+        Self { broker, address, metrics, stop: Some(stop), task, background }
     }
 
     pub async fn connect(&self) -> Wire<TcpStream> {
@@ -95,6 +97,9 @@ impl TestServer {
     pub async fn stop(mut self) -> TestBroker {
         self.stop.take().unwrap().send(()).ok();
         self.task.await.unwrap();
+        self.background.abort();
+        // It holds the broker until it has ended.
+        self.background.await.ok();
         self.broker
     }
 }
