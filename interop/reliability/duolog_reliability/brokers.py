@@ -80,7 +80,18 @@ class Broker:
             # The whole group: under strace the broker is a child.
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        self.wait_group_gone()
         return ended
+
+    def wait_group_gone(self, seconds=10):
+        """strace ends before the broker that it traced: only when that is gone too are its port and directory free."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.01)
 
     def terminate(self, timeout=30):
         """SIGTERM, for a clean stop at the end; returns the exit status."""
