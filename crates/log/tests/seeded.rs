@@ -16,7 +16,17 @@ fn each_seeded_bug_is_caught_by_name() {
         ("ack_before_sync", &["lost-write", "lost-partition", "lost-state"]),
         ("high_watermark_before_sync", &["unseen", "inconsistent-offsets"]),
         ("no_directory_sync", &["cannot-open", "cannot-open-twice", "lost-partition", "lost-write"]),
-        ("reused_lsn", &["cannot-open-twice", "cannot-open", "lost-write", "recovery-not-idempotent"]),
+        (
+            "reused_lsn",
+            &[
+                "lost-partition",
+                "lost-state",
+                "cannot-open-twice",
+                "cannot-open",
+                "lost-write",
+                "recovery-not-idempotent",
+            ],
+        ),
     ];
     for (bug, names) in bugs {
         choose_seeded_bug(Some(bug));
