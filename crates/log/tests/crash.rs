@@ -326,6 +326,7 @@ fn no_crash_loses_or_invents_anything() {
     let mut explorer =
         Explorer::new(1, "cargo test -p duolog-log --test crash").with_replay_from_env().unwrap();
     explorer.images = images.unwrap_or(2_000);
+    explorer.threads = if images.is_some() { 2 } else { 1 };
     let report = explorer.run(workload, check);
     println!("{report:?}");
     report.assert_clean();
