@@ -103,7 +103,7 @@ impl Broker {
             producer_expiration_ms: i64::try_from(expiration).unwrap_or(i64::MAX),
             counters: Counters::default(),
         });
-        let groups = Groups::open(env.clone(), log.clone(), groups_table);
+        let groups = Groups::open(env.clone(), log.clone(), groups_table, config.group_members_bytes_max);
         let catalog = Catalog::open(
             env.clone(),
             log.clone(),

@@ -28,6 +28,8 @@ pub struct BrokerConfig {
     pub producer_id_expiration: Duration,
     /// Consumer groups: timeouts, sizes, how long offsets are kept.
     pub groups: GroupsConfig,
+    /// Memory for what members of groups say about themselves, over all groups; joining is refused beyond it.
+    pub group_members_bytes_max: usize,
 }
 
 impl Default for BrokerConfig {
@@ -43,6 +45,7 @@ impl Default for BrokerConfig {
             retention_check_interval: Duration::from_secs(300),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             groups: GroupsConfig::default(),
+            group_members_bytes_max: 256 << 20,
         }
     }
 }

@@ -11,7 +11,7 @@ use common::*;
 use duolog_broker::groups::{
     DeleteOffsets, GroupError, Joined, LeaveGroup, LeavingMember, MemberRef, NOBODY, State, TopicPartition,
 };
-use duolog_broker::{Broker, Lsn};
+use duolog_broker::{Broker, BrokerConfig, Lsn};
 use duolog_testkit::{SimDisk, SimEnv};
 
 /// A stable group of two: the leader with "a", the other with "b".
@@ -288,4 +288,37 @@ fn when_the_log_has_stopped_nothing_unqueued_is_told() {
     let read = broker.groups().offsets(&group("g"), |offsets| offsets.is_some());
     assert_eq!(read.value, Err(GroupError::CoordinatorNotAvailable), "memory is ahead of the log");
     assert_eq!(heartbeat(&broker, "g", outsider()).value, Err(GroupError::CoordinatorNotAvailable));
+}
+
+#[test]
+fn members_take_no_more_memory_than_they_may_and_give_it_back() {
+    let sim = SimEnv::new(1);
+    let config = BrokerConfig { group_members_bytes_max: 4 << 20, ..BrokerConfig::default() };
+    let broker = Broker::open(sim.env(), config, log_config("/data")).unwrap();
+    let request = |group: &str| {
+        let mut request = join_request(group, "", None);
+        request.protocols[0].metadata = vec![7; 1 << 19].into();
+        request
+    };
+    // Whoever has gone is remembered for a while, but only so many of them.
+    let mut refused = 0;
+    for number in 0..20 {
+        let groups = broker.groups().clone();
+        let request = request(&format!("g{number}"));
+        let mut joining = Waits::on(async move { groups.join(request).await });
+        if let Some(answer) = joining.look() {
+            assert_eq!(answer.value.unwrap_err().error, GroupError::CoordinatorNotAvailable);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 13, "seven members fit");
+    assert_eq!(broker.groups().list().value.unwrap().len(), 7);
+    // Those who only say that they live are served all the same.
+    assert_eq!(heartbeat(&broker, "none", outsider()).value, Err(GroupError::UnknownMemberId));
+    for _ in 0..2 {
+        sim.clock.advance(Duration::from_secs(301));
+        broker.groups().tick();
+    }
+    let mut again = join(&broker, request("later"));
+    assert!(again.look().is_none(), "there is room, and it waits for the rebalance");
 }

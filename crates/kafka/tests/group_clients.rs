@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use duolog_broker::catalog::NewTopic;
 use duolog_broker::groups::State;
@@ -26,6 +26,20 @@ use support::{TestBroker, TestServer};
 
 /// A failure, not a measure: what a test waits for comes long before.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When a test has waited for too long.
+struct Deadline(std::time::Instant);
+
+impl Deadline {
+    #[expect(clippy::disallowed_methods, reason = "real clients on real sockets know real time only")]
+    fn new() -> Self {
+        Self(std::time::Instant::now() + PATIENCE)
+    }
+
+    fn check(&self, what: impl FnOnce() -> String) {
+        assert!(self.0.elapsed().is_zero(), "{}", what());
+    }
+}
 
 async fn start() -> TestServer {
     let groups = GroupsConfig { initial_rebalance_delay: Duration::ZERO, ..GroupsConfig::default() };
@@ -88,13 +102,10 @@ fn poll(consumer: &BaseConsumer) -> Option<usize> {
 
 /// Polls the members in turn until `done`, and gives what they read.
 fn poll_until(members: &[&BaseConsumer], mut done: impl FnMut(&[usize]) -> bool, what: &str) -> Vec<usize> {
-    let (begun, mut read) = (Instant::now(), Vec::new());
+    let (deadline, mut read) = (Deadline::new(), Vec::new());
     while !done(&read) {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{what}: {:?}",
-            members.iter().map(|one| assigned(one)).collect::<Vec<_>>()
-        );
+        deadline
+            .check(|| format!("{what}: {:?}", members.iter().map(|one| assigned(one)).collect::<Vec<_>>()));
         read.extend(members.iter().filter_map(|member| poll(member)));
     }
     read
@@ -216,9 +227,9 @@ async fn commits_and_their_notes_outlive_the_broker_and_reading_goes_on_there() 
     let (mut first_half, notes) = tokio::task::spawn_blocking(move || {
         let consumer = member(address, "orders", &[]);
         let mut positions = [0; 2];
-        let (begun, mut read) = (Instant::now(), Vec::new());
+        let (deadline, mut read) = (Deadline::new(), Vec::new());
         while read.len() < 50 {
-            assert!(begun.elapsed() < PATIENCE);
+            deadline.check(|| "half of the records".to_owned());
             if let Some(Ok(record)) = consumer.poll(Duration::from_millis(100)) {
                 read.push(std::str::from_utf8(record.payload().unwrap()).unwrap().parse().unwrap());
                 positions[record.partition() as usize] = record.offset() + 1;

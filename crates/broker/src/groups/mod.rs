@@ -15,6 +15,7 @@
 //! because the log has stopped, is told to nobody: the shard then answers `CoordinatorNotAvailable` to all.
 
 mod entry;
+mod memory;
 mod shard;
 pub(crate) mod table;
 mod timers;
@@ -32,6 +33,7 @@ pub use duolog_groups::{
 use duolog_log::Log;
 use duolog_types::{GroupId, Lsn, MemberId, TopicId};
 
+use memory::{MEMBER_BYTES, Memory};
 use shard::Asked;
 use table::GroupsTable;
 use timers::Alarm;
@@ -57,6 +59,7 @@ struct Inner {
     log: Log,
     table: Arc<GroupsTable>,
     alarm: Alarm,
+    memory: Memory,
 }
 
 impl std::fmt::Debug for Groups {
@@ -67,8 +70,10 @@ impl std::fmt::Debug for Groups {
 
 impl Groups {
     /// Takes over what recovery has put into `table`: members' sessions begin anew.
-    pub(crate) fn open(env: Env, log: Log, table: Arc<GroupsTable>) -> Self {
-        let groups = Self(Arc::new(Inner { env, log, table, alarm: Alarm::default() }));
+    /// At most `members_bytes_max` are kept of what members say about themselves.
+    pub(crate) fn open(env: Env, log: Log, table: Arc<GroupsTable>, members_bytes_max: usize) -> Self {
+        let memory = Memory::new(members_bytes_max);
+        let groups = Self(Arc::new(Inner { env, log, table, alarm: Alarm::default(), memory }));
         for number in table::numbers() {
             groups.in_shard(number, |shard, log, now| shard.loaded(log, now));
         }
@@ -98,7 +103,10 @@ impl Groups {
     pub async fn join(&self, mut request: JoinGroup) -> Answer<Result<Box<Joined>, JoinRefused>> {
         self.0.env.rng.fill(&mut request.entropy);
         let member_id = request.member_id.clone();
-        let asked = self.ask(&request.group.clone(), |to| {
+        let protocols = request.protocols.iter();
+        let protocols = protocols.map(|protocol| protocol.name.len() + protocol.metadata.len());
+        let bytes = MEMBER_BYTES + request.client_id.len() + protocols.sum::<usize>();
+        let asked = self.ask_for(bytes, &request.group.clone(), |to| {
             request.to = to;
             Event::Join(Box::new(request))
         });
@@ -110,7 +118,8 @@ impl Groups {
 
     /// SyncGroup. Waits for the leader's assignment. Dropping the future gives the request up.
     pub async fn sync(&self, mut request: SyncGroup) -> Answer<Result<Synced, GroupError>> {
-        let asked = self.ask(&request.group.clone(), |to| {
+        let bytes = request.assignments.iter().map(|(_, assignment)| assignment.len()).sum();
+        let asked = self.ask_for(bytes, &request.group.clone(), |to| {
             request.to = to;
             Event::Sync(request)
         });
@@ -244,9 +253,18 @@ impl Groups {
     }
 
     fn ask(&self, group: &GroupId, event: impl FnOnce(ReplyTo) -> Event) -> Asked {
+        self.ask_for(0, group, event)
+    }
+
+    /// Asks what may make the group remember so many bytes more.
+    fn ask_for(&self, bytes: usize, group: &GroupId, event: impl FnOnce(ReplyTo) -> Event) -> Asked {
+        if bytes > 0 && !self.0.memory.has_room(bytes) {
+            tracing::warn!(%group, bytes, held = self.0.memory.held(), "no memory left for members of groups");
+            return Asked::Refused;
+        }
         let number = table::shard_of(group);
         let table = &self.0.table;
-        self.in_shard(number, |shard, log, now| shard.ask(table, log, event, now))
+        self.in_shard(number, |shard, log, now| shard.ask(bytes, table, log, event, now))
     }
 
     fn tell(&self, number: u32, event: Event) {
@@ -270,11 +288,12 @@ impl Groups {
         number: u32,
         work: impl FnOnce(&mut shard::Shard, &Log, duolog_groups::Now) -> T,
     ) -> T {
-        let Inner { env, log, table, alarm } = &*self.0;
+        let Inner { env, log, table, alarm, memory } = &*self.0;
         let mut shard = table.lock(number);
         // Under the lock, so that a shard's time never goes back.
         let result = work(&mut shard, log, table::now(env));
         alarm.set(number, shard.next_deadline());
+        memory.set(number, shard.held_bytes());
         result
     }
 }

@@ -13,6 +13,7 @@ use duolog_types::Lsn;
 use tokio::sync::oneshot;
 
 use super::entry;
+use super::memory::{MEMBER_BYTES, RECOUNT_BYTES};
 use super::table::GroupsTable;
 
 /// The answer to a request and what it waits for.
@@ -27,6 +28,9 @@ pub(crate) struct Shard {
     queued: Lsn,
     next_request: u64,
     waiting: HashMap<ReplyTo, oneshot::Sender<Told>>,
+    /// What the members held when that was last counted, and what was said since.
+    counted: usize,
+    said: usize,
     /// The log took no more: what the machine did since is in memory only, and told to nobody.
     gave_up: bool,
 }
@@ -49,6 +53,8 @@ impl Shard {
             queued: Lsn::ZERO,
             next_request: 1,
             waiting: HashMap::new(),
+            counted: 0,
+            said: 0,
             gave_up: false,
         }
     }
@@ -72,6 +78,7 @@ impl Shard {
     pub(crate) fn loaded(&mut self, log: &Log, now: Now) {
         let effects = self.machine.loaded(now);
         self.carry_out(log, effects, None);
+        self.count();
     }
 
     /// Something happened that nobody waits for.
@@ -79,12 +86,31 @@ impl Shard {
         if !self.gave_up {
             let effects = self.machine.step(event, now);
             self.carry_out(log, effects, None);
+            self.count_if_more_than(self.held_bytes());
         }
     }
 
-    /// A request came. If it must wait, it does so by a handle on this shard of `table`.
+    /// What the members hold, at most.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.counted + self.said
+    }
+
+    fn count(&mut self) {
+        self.counted = self.machine.member_bytes(MEMBER_BYTES);
+        self.said = 0;
+    }
+
+    fn count_if_more_than(&mut self, bytes: usize) {
+        if bytes > RECOUNT_BYTES {
+            self.count();
+        }
+    }
+
+    /// A request came, which may make the shard remember `bytes` more. If it must wait, it does so by a handle on
+    /// this shard of `table`.
     pub(crate) fn ask(
         &mut self,
+        bytes: usize,
         table: &Arc<GroupsTable>,
         log: &Log,
         event: impl FnOnce(ReplyTo) -> Event,
@@ -95,7 +121,11 @@ impl Shard {
         }
         let to = ReplyTo(self.next_request);
         self.next_request += 1;
-        let effects = self.machine.step(event(to), now);
+        let event = event(to);
+        let may_free = matches!(event, Event::Leave(_));
+        let effects = self.machine.step(event, now);
+        self.said += bytes;
+        self.count_if_more_than(if may_free { self.held_bytes() } else { self.said });
         let own = self.carry_out(log, effects, Some(to));
         match own {
             Some((reply, lsn)) => Asked::Answered(reply, lsn),

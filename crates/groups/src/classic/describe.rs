@@ -70,4 +70,18 @@ impl ClassicGroup {
     pub(crate) fn protocol_type(&self) -> Option<&Arc<str>> {
         self.protocol_type.as_ref()
     }
+
+    /// What the members have made the group remember; `each` of them takes so much beside its own bytes.
+    pub(crate) fn member_bytes(&self, each: usize) -> usize {
+        let pending = self.pending_joins.iter().map(|id| each + id.0.len());
+        let members = self.members.iter().map(|member| {
+            let protocols = member.protocols.iter();
+            let protocols = protocols.map(|protocol| protocol.name.len() + protocol.metadata.len());
+            each + member.id.0.len()
+                + member.client_id.len()
+                + member.assignment.len()
+                + protocols.sum::<usize>()
+        });
+        pending.chain(members).sum()
+    }
 }

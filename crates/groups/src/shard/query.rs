@@ -41,4 +41,11 @@ impl Shard {
             protocol_type: group.classic.protocol_type().cloned(),
         })
     }
+
+    /// The bytes that members have made this shard remember: ids, protocols, assignments. `each` is what a member,
+    /// or an id that is still to come back, takes beside them.
+    #[must_use]
+    pub fn member_bytes(&self, each: usize) -> usize {
+        self.groups.values().map(|group| group.classic.member_bytes(each)).sum()
+    }
 }
