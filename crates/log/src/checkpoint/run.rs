@@ -45,6 +45,10 @@ pub(crate) enum CheckpointError {
     Poisoned(#[from] Poisoned),
 }
 
+/// Partitions that are written before one sync: each holds up to two files open until then, and more when its
+/// segment is full.
+const PARTITIONS_AT_ONCE: usize = 128;
+
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
     move |source| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CheckpointError::Full(source),
@@ -151,15 +155,15 @@ impl Checkpointer {
         cut: Lsn,
         cores: &[Arc<Core>],
     ) -> Result<Vec<Written>, CheckpointError> {
-        let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
-        for core in cores {
-            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names)?;
-            written.push(part);
+        for some in cores.chunks(PARTITIONS_AT_ONCE) {
+            let mut touched = Vec::new();
+            for core in some {
+                written.push(self.write_partition(log, cut, core, &mut touched, &mut new_names)?);
+            }
+            log.env.disk.sync_files(log.segments.dir(), &touched).map_err(failed("syncing segments"))?;
         }
-        let segments = log.segments.dir();
-        log.env.disk.sync_files(segments, &touched).map_err(failed("syncing segments"))?;
         for dir in new_names {
             if !duolog_env::seeded_bug("no_directory_sync") {
                 log.env.disk.sync_dir(&dir).map_err(failed("syncing a segment directory"))?;
