@@ -1,8 +1,8 @@
 //! FindCoordinator: which broker coordinates a group or a transactional id. It is always this one.
 //!
-//! Behaviour: groups (key type 0) and transactional ids (1) are coordinated here. There are no transactions yet,
-//! but InitProducerId says so at once, in words that end a producer; an error here would be retried by clients
-//! for ever (librdkafka) or be taken for a missing permission. Share groups (2) are INVALID_REQUEST, as in a Kafka
+//! Behaviour: groups (key type 0) and transactional ids (1) are coordinated here. There are no transactions yet;
+//! InitProducerId says so, in words that reach the user (librdkafka repeats them until `init_transactions` times
+//! out), while an error here would be retried without a word. Share groups (2) are INVALID_REQUEST, as in a Kafka
 //! whose share coordinator is off.
 //! Versions: v1 key type · v3 flexible · v4 several keys (KIP-699) · v6 share groups (KIP-932).
 //! Source: Kafka's `KafkaApis.handleFindCoordinatorRequest`.
