@@ -4,10 +4,10 @@
 //! without a transactional id Kafka does the same. The answer leaves when the id's reservation is durable.
 //! Versions: v2 flexible · v3 current id and epoch (KIP-360) · v4 PRODUCER_FENCED · v5 TRANSACTION_ABORTABLE.
 //! v6 (two-phase commit) is unstable in Kafka's schemas and not advertised.
-//! Transactions: there are none yet. A transactional id is answered with UNSUPPORTED_VERSION: it can't be retried
-//! into success, so the Java client and librdkafka end the producer with it at once ("the version of API is not
-//! supported"), whereas coordinator errors would be retried for ever and an authorization error would send the
-//! operator to look for ACLs. An empty one is INVALID_REQUEST, as in Kafka.
+//! Transactions: there are none yet. A transactional id is answered with UNSUPPORTED_VERSION, and both clients then
+//! name that: Java's by ending the producer with it, librdkafka (which retries it) by `init_transactions` failing with
+//! it when its timeout is over. Coordinator errors would be retried for ever, and an authorization error, fatal at
+//! once in both, would send the operator to look for ACLs. An empty id is INVALID_REQUEST, as in Kafka.
 //! Source: KIP-98, KIP-360; Kafka's `TransactionCoordinator.handleInitProducerId`.
 
 use duolog_types::Lsn;
