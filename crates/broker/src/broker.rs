@@ -90,7 +90,7 @@ impl Broker {
     /// See [`OpenError`]; nothing was started.
     pub fn open(env: Env, config: BrokerConfig, log: LogConfig) -> Result<Arc<Broker>, OpenError> {
         let catalog_table = Arc::new(CatalogTable::default());
-        let producers = Arc::new(ProducersTable::new(env.clock.clone()));
+        let producers = Arc::new(ProducersTable::new());
         let producer_id_table = Arc::new(ProducerIdTable::default());
         let groups_table = Arc::new(GroupsTable::new(env.clone(), &config.groups));
         let tables: Vec<Arc<dyn Table>> =

@@ -41,7 +41,7 @@ pub use entry::{Entry, NewBatch};
 pub use error::{AppendError, OpenError, Poisoned, ReadError};
 pub use log::Log;
 pub use open::RecoveryReport;
-pub use partition::{Appended, Chunk, ColdRead, Extent, Partition, Read, ReadSpec};
+pub use partition::{Appended, Bounds, Chunk, ColdRead, Extent, Partition, Read, ReadSpec};
 pub use stats::{LogStats, SYNC_BUCKETS_MICROS};
 pub use table::{ShardSnapshot, Table, TableId};
 pub use watch::{Watch, WatchGuard};

@@ -294,7 +294,7 @@ impl<'a> Replay<'a> {
                 };
                 if self.batch(partition, entry) {
                     for table in self.tables.values() {
-                        table.apply_batch(partition, base_offset, found.payload);
+                        table.apply_batch(partition, base_offset, arrival, found.payload);
                     }
                 }
             }

@@ -4,7 +4,7 @@
 //! It never looks into a frame's or a snapshot's bytes.
 
 use bytes::Bytes;
-use duolog_types::{Lsn, Offset, PartitionId};
+use duolog_types::{Lsn, Nanos, Offset, PartitionId};
 
 /// A table's number in the WAL and in snapshots: part of the disk format, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,10 +40,10 @@ pub trait Table: Send + Sync {
     /// What is wrong with the bytes, in words; the log refuses to open.
     fn apply(&self, shard: u32, frame: &[u8], lsn: Lsn) -> Result<(), String>;
 
-    /// Sees a record batch that isn't checkpointed yet (`batch` is the whole batch, base offset patched). Called
+    /// Sees a record batch that isn't checkpointed yet (`batch` is the whole batch, base offset patched; `arrival` is when it came). Called
     /// for each such batch, also for those that a snapshot of this table may already include: compare offsets.
-    fn apply_batch(&self, partition: PartitionId, base_offset: Offset, batch: &[u8]) {
-        let _ = (partition, base_offset, batch);
+    fn apply_batch(&self, partition: PartitionId, base_offset: Offset, arrival: Nanos, batch: &[u8]) {
+        let _ = (partition, base_offset, arrival, batch);
     }
 
     /// The shard that changes with every batch appended to `partition`, if this table keeps such state.

@@ -1,7 +1,7 @@
 //! Reading records: what is asked, what comes back, why not.
 
 use bytes::Bytes;
-use duolog_log::{Read, ReadError, ReadSpec};
+use duolog_log::{Bounds, Read, ReadError, ReadSpec};
 use duolog_types::Offset;
 
 use super::{Partition, count};
@@ -65,8 +65,8 @@ impl Partition {
     /// # Errors
     /// The offset isn't in the log, the partition is gone, or the disk failed.
     pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, FetchError> {
-        let log_start = self.log.start();
-        let high_watermark = self.log.high_watermark();
+        let at_start = |error| fetch_error(error, Offset::ZERO);
+        let Bounds { start: log_start, high_watermark, end } = self.log.bounds().map_err(at_start)?;
         let fetched = |runs, bytes, next_offset| Fetched {
             runs,
             bytes,
@@ -75,7 +75,7 @@ impl Partition {
             last_stable_offset: high_watermark,
             log_start,
         };
-        if spec.from < log_start || spec.from > self.log.end() {
+        if spec.from < log_start || spec.from > end {
             return Err(FetchError::OutOfRange { from: spec.from, log_start, high_watermark });
         }
         if spec.from >= high_watermark {

@@ -11,16 +11,14 @@
 //! batch      first sequence · last sequence · base offset · append time flag · max timestamp
 //! ```
 //!
-//! When a batch arrived is not in the WAL's frame as this table sees it, so a producer met at recovery counts as
-//! used now: it is remembered longer than it must, never shorter.
+//! A producer met at recovery was last used when its batch arrived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use duolog_env::Clock;
 use duolog_log::{ShardSnapshot, Table, TableId};
 use duolog_record::BatchHeader;
-use duolog_types::{Lsn, Offset, PartitionId, ProducerEpoch, ProducerId, TimestampMs};
+use duolog_types::{Lsn, Nanos, Offset, PartitionId, ProducerEpoch, ProducerId, TimestampMs};
 use parking_lot::Mutex;
 
 use super::producers::{Producer, Producers, SentBatch, WINDOW};
@@ -35,12 +33,11 @@ type Shard = BTreeMap<PartitionId, Arc<Mutex<Producers>>>;
 /// The states of all partitions.
 pub(crate) struct ProducersTable {
     shards: Vec<Mutex<Shard>>,
-    clock: Arc<dyn Clock>,
 }
 
 impl ProducersTable {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), clock }
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     /// The producers of a partition, which its handle shares.
@@ -87,14 +84,13 @@ impl Table for ProducersTable {
         Err(format!("entry {lsn} holds a frame for the producers' table, which has none"))
     }
 
-    fn apply_batch(&self, partition: PartitionId, base_offset: Offset, batch: &[u8]) {
+    fn apply_batch(&self, partition: PartitionId, base_offset: Offset, arrival: Nanos, batch: &[u8]) {
         if duolog_env::seeded_bug("producers_forgotten") {
             return;
         }
         match BatchHeader::parse(batch) {
             Ok(header) => {
-                let now = self.clock.wall().to_ms();
-                self.of(partition).lock().replay(&header, base_offset, now);
+                self.of(partition).lock().replay(&header, base_offset, arrival.to_ms());
             }
             // The log checked it when it was appended and now again; it isn't ours to stop recovery.
             Err(error) => {
@@ -194,30 +190,8 @@ fn decode_producer(reader: &mut Reader<'_>) -> Result<Producer, CodecError> {
 #[cfg(test)]
 mod tests {
     use duolog_record::BatchBuilder;
-    use duolog_types::Nanos;
 
     use super::*;
-
-    /// A clock that stands still.
-    struct At(i64);
-
-    impl Clock for At {
-        fn wall(&self) -> Nanos {
-            Nanos(self.0 * 1_000_000)
-        }
-
-        fn monotonic(&self) -> std::time::Duration {
-            std::time::Duration::ZERO
-        }
-
-        fn sleep(&self, _span: std::time::Duration) -> duolog_env::Sleep {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    fn table() -> ProducersTable {
-        ProducersTable::new(Arc::new(At(77)))
-    }
 
     fn batch(id: i64, sequence: i32) -> bytes::Bytes {
         let mut builder =
@@ -229,7 +203,7 @@ mod tests {
     #[test]
     fn snapshot_and_replay_rebuild_the_producers() {
         let (near, far) = (PartitionId(3), PartitionId(3 + 256));
-        let live = table();
+        let live = ProducersTable::new();
         for offset in 0..8 {
             let header = BatchHeader::parse(&batch(9, offset as i32)).unwrap();
             live.of(near).lock().record(&header, Offset(offset), Lsn(10), TimestampMs(77));
@@ -239,11 +213,11 @@ mod tests {
 
         let snapshot = live.snapshot(3);
         assert_eq!(snapshot.as_of, Lsn(12), "the newest entry of any partition of the shard");
-        let restored = table();
+        let restored = ProducersTable::new();
         restored.restore(3, &snapshot.bytes).unwrap();
         // What lies in the WAL is handed in again, also what the snapshot has, and then what it hasn't.
         for offset in 5..9 {
-            restored.apply_batch(near, Offset(offset), &batch(9, offset as i32));
+            restored.apply_batch(near, Offset(offset), Nanos(77_000_000), &batch(9, offset as i32));
         }
         let producers = restored.of(near);
         let producers = producers.lock();
@@ -257,9 +231,9 @@ mod tests {
 
     #[test]
     fn deleted_partitions_are_let_go() {
-        let table = table();
+        let table = ProducersTable::new();
         for partition in [1, 2, 257] {
-            table.apply_batch(PartitionId(partition), Offset(0), &batch(1, 0));
+            table.apply_batch(PartitionId(partition), Offset(0), Nanos(77_000_000), &batch(1, 0));
         }
         table.keep_only(|partition| partition != PartitionId(2));
         table.forget(PartitionId(257));
@@ -270,13 +244,16 @@ mod tests {
 
     #[test]
     fn damaged_snapshots_are_refused() {
-        let live = table();
-        live.apply_batch(PartitionId(3), Offset(0), &batch(9, 0));
+        let live = ProducersTable::new();
+        live.apply_batch(PartitionId(3), Offset(0), Nanos(77_000_000), &batch(9, 0));
         let bytes = live.snapshot(3).bytes;
         for cut in 0..bytes.len() {
-            assert!(table().restore(3, &bytes[..cut]).is_err(), "cut at {cut}");
+            assert!(ProducersTable::new().restore(3, &bytes[..cut]).is_err(), "cut at {cut}");
         }
-        assert!(table().restore(4, &bytes).unwrap_err().contains("partition"), "another shard's");
-        assert!(table().apply(3, &[1], Lsn(1)).is_err(), "the table has no frames");
+        assert!(
+            ProducersTable::new().restore(4, &bytes).unwrap_err().contains("partition"),
+            "another shard's"
+        );
+        assert!(ProducersTable::new().apply(3, &[1], Lsn(1)).is_err(), "the table has no frames");
     }
 }

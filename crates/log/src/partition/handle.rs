@@ -5,8 +5,20 @@ use std::sync::Arc;
 use duolog_types::{Offset, PartitionId};
 
 use super::core::{Core, Extent};
+use crate::error::ReadError;
 use crate::log::Shared;
 use crate::watch::{Registration, Watch, WatchGuard};
+
+/// A partition's borders: see the getters of [`Partition`] with the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first offset that may be read.
+    pub start: Offset,
+    /// One behind the last durable offset.
+    pub high_watermark: Offset,
+    /// One behind the last offset taken, durable or not.
+    pub end: Offset,
+}
 
 /// A cheap handle on one partition. It stays usable (with errors) after the partition was dropped.
 #[derive(Clone)]
@@ -38,6 +50,18 @@ impl Partition {
     #[must_use]
     pub fn end(&self) -> Offset {
         self.core.lock().next
+    }
+
+    /// All of the partition's borders at one moment.
+    ///
+    /// # Errors
+    /// The partition was dropped.
+    pub fn bounds(&self) -> Result<Bounds, ReadError> {
+        let state = self.core.lock();
+        if state.dropped {
+            return Err(ReadError::Dropped(self.core.id));
+        }
+        Ok(Bounds { start: state.start, high_watermark: state.high_watermark, end: state.next })
     }
 
     /// Bytes of the batches that are kept.

@@ -8,5 +8,5 @@ pub(crate) mod read;
 
 pub use append::Appended;
 pub use core::Extent;
-pub use handle::Partition;
+pub use handle::{Bounds, Partition};
 pub use read::{Chunk, ColdRead, Read, ReadSpec};
