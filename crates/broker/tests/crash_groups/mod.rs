@@ -121,12 +121,8 @@ impl GroupClients {
         begun: impl Fn(GroupPromise),
     ) -> Vec<Waiting> {
         let partition = rng.index(topic.partitions().len()) as i32;
-        let key = Key {
-            group: rng.index(SIMPLE + 1),
-            topic: topic.id(),
-            name: topic.name().clone(),
-            partition,
-        };
+        let key =
+            Key { group: rng.index(SIMPLE + 1), topic: topic.id(), name: topic.name().clone(), partition };
         match rng.below(8) {
             0 => return self.fetch(broker, &key),
             1 if key.group < SIMPLE => {
@@ -196,33 +192,39 @@ impl GroupClients {
         let (member_id, before) = self.member.clone().unwrap_or((MemberId("".into()), 0));
         begun(GroupPromise::Joining { generation: before + 1 });
         let protocol = Protocol { name: "range".into(), metadata: Bytes::from_static(b"what it reads") };
-        let joined = now(broker, broker.groups().join(JoinGroup {
-            to: NOBODY,
-            group: group(SIMPLE),
-            member_id,
-            instance_id: None,
-            client_id: "client".into(),
-            client_host: "/127.0.0.1".into(),
-            protocol_type: "consumer".into(),
-            protocols: vec![protocol],
-            session_timeout_ms: 1_800_000,
-            rebalance_timeout_ms: 1_800_000,
-            must_know_member_id: false,
-            can_skip_assignment: false,
-            entropy: [0; 16],
-        }));
+        let joined = now(
+            broker,
+            broker.groups().join(JoinGroup {
+                to: NOBODY,
+                group: group(SIMPLE),
+                member_id,
+                instance_id: None,
+                client_id: "client".into(),
+                client_host: "/127.0.0.1".into(),
+                protocol_type: "consumer".into(),
+                protocols: vec![protocol],
+                session_timeout_ms: 1_800_000,
+                rebalance_timeout_ms: 1_800_000,
+                must_know_member_id: false,
+                can_skip_assignment: false,
+                entropy: [0; 16],
+            }),
+        );
         let told = joined.value.unwrap();
         let (generation, member) = (told.generation, told.member_id);
         assert_eq!(generation, before + 1);
         self.member = Some((member.clone(), generation));
-        let synced = now(broker, broker.groups().sync(SyncGroup {
-            to: NOBODY,
-            group: group(SIMPLE),
-            member: self.speaker(SIMPLE),
-            protocol_type: None,
-            protocol_name: None,
-            assignments: vec![(member.clone(), assignment(generation))],
-        }));
+        let synced = now(
+            broker,
+            broker.groups().sync(SyncGroup {
+                to: NOBODY,
+                group: group(SIMPLE),
+                member: self.speaker(SIMPLE),
+                protocol_type: None,
+                protocol_name: None,
+                assignments: vec![(member.clone(), assignment(generation))],
+            }),
+        );
         assert_eq!(synced.value.unwrap().assignment, assignment(generation));
         vec![
             (joined.lsn, GroupPromise::Joined { generation }),
@@ -301,7 +303,10 @@ impl GroupModel {
                 let is_old = found.is_none() || states.iter().any(is_state);
                 let name = if is_old { "lost-commit" } else { "invented-commit" };
                 let told = told.map(|told| &states[told]);
-                return Err(Violation::new(name, format!("{key:?}: told was {told:?}, found is {found:.200?}")));
+                return Err(Violation::new(
+                    name,
+                    format!("{key:?}: told was {told:?}, found is {found:.200?}"),
+                ));
             }
         }
         self.check_member(broker)
