@@ -19,6 +19,7 @@ use crate::partitions::{Dirty, Partitions};
 use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
 use crate::segment::writer::SegmentWriter;
+use crate::space::is_no_room;
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
 
@@ -46,9 +47,9 @@ pub(crate) enum CheckpointError {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CheckpointError::Full(source),
-        _ => CheckpointError::Failed { action, source },
+    move |source| match is_no_room(&source) {
+        true => CheckpointError::Full(source),
+        false => CheckpointError::Failed { action, source },
     }
 }
 
