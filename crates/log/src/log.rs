@@ -22,7 +22,7 @@ use crate::partition::core::Core;
 use crate::partitions::Partitions;
 use crate::queue::{Queue, Waiting, WaitingEntry};
 use crate::segment::store::SegmentStore;
-use crate::space::SpaceGuard;
+use crate::space::{SpaceGuard, is_no_room};
 use crate::stats::{Counters, LogStats};
 use crate::table::{Table, TableId};
 use crate::tail::Tail;
@@ -170,9 +170,9 @@ impl Log {
     /// without threads. Returns whether more is left.
     ///
     /// # Errors
-    /// What the disk said.
+    /// What the disk said; unless it is only full, the log has then stopped.
     pub fn prepare_wal(&self) -> io::Result<bool> {
-        self.shared.wal_files.prepare_step()
+        self.shared.prepare_wal()
     }
 
     /// Commits what waits, records that it is durable, makes a checkpoint, ends the threads. Blocks on the disk.
@@ -222,6 +222,19 @@ impl Shared {
 
     pub(crate) fn commit(&self) -> Result<bool, Poisoned> {
         self.writer.lock().commit(self)
+    }
+
+    /// One step of making WAL files ahead of the writer. A failed sync stops the log here too: the kernel may call
+    /// clean what it lost, so that the name of a file that is made later would be lost with all that it holds.
+    pub(crate) fn prepare_wal(&self) -> io::Result<bool> {
+        if self.durability.poisoned().is_some() {
+            return Ok(false);
+        }
+        self.wal_files.prepare_step().inspect_err(|error| {
+            if !is_no_room(error) {
+                self.poison("preparation of a WAL file", error);
+            }
+        })
     }
 
     /// Returns when everything that is queued now is durable.

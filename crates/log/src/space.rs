@@ -3,9 +3,15 @@
 //! Data is refused while less is free than a checkpoint needs to finish, so that acks, commits, deletes and
 //! retention (which need little, and free much) always go on. Judged from the disk each time, never remembered.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::AppendError;
+
+/// Whether `error` only says that there is no room: what was written before stands, and a later try may succeed.
+pub(crate) fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
 
 /// See the module.
 #[derive(Debug, Default)]

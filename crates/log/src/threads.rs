@@ -82,8 +82,8 @@ fn write(log: &Shared) {
 /// Zeroes WAL files ahead of the writer and keeps a spare.
 fn prepare(log: &Shared) {
     loop {
-        let more = log.wal_files.prepare_step().unwrap_or_else(|error| {
-            tracing::warn!(%error, "a WAL file can't be prepared; it is tried again");
+        let more = log.prepare_wal().unwrap_or_else(|error| {
+            tracing::warn!(%error, "a WAL file can't be prepared");
             false
         });
         let mut stopping = log.stopping.lock();

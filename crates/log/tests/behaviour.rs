@@ -193,6 +193,44 @@ fn retention_frees_segments_and_wal_files_are_used_again() {
 }
 
 #[test]
+fn a_checkpoint_that_finds_no_room_forgets_no_dead_segment() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    for _ in 0..30 {
+        orders.append(batch(&["x".repeat(2000).as_str()])).unwrap();
+        settle(&log);
+    }
+    log.checkpoint().unwrap();
+    let shard = std::path::Path::new("/data/segments/01");
+    assert!(!disk_list(&sim.disk, shard).is_empty());
+    orders.trim(Offset(30)).unwrap();
+    settle(&log);
+    sim.disk.set_capacity(Some(used(&sim.disk)));
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoint_failures, 1);
+    sim.disk.set_capacity(None);
+    log.checkpoint().unwrap();
+    assert_eq!(disk_list(&sim.disk, shard), Vec::<String>::new());
+}
+
+#[test]
+fn a_stopped_log_writes_nothing_more() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    settle(&log);
+    sim.disk.fail_sync(1);
+    orders.append(batch(&["a"])).unwrap();
+    log.commit().unwrap_err();
+    let before = sim.disk.boundary();
+    assert!(log.commit().is_err() && log.checkpoint().is_err() && log.close().is_err());
+    assert!(!log.prepare_wal().unwrap());
+    let trace = sim.disk.trace();
+    assert_eq!(sim.disk.boundary(), before, "{:?}", &trace.ops()[before..]);
+}
+
+#[test]
 fn a_failed_write_stops_the_log_and_loses_nothing_acknowledged() {
     let sim = SimEnv::new(1);
     let (log, _) = open(&sim.env(), config("/data")).unwrap();

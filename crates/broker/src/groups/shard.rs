@@ -172,7 +172,9 @@ impl Shard {
         }
         let mut own_reply = None;
         for (to, reply) in replies {
-            let lsn = if reply.reveals_state() { self.queued } else { Lsn::ZERO };
+            let is_early =
+                matches!(reply, Reply::CommitOffsets(_)) && duolog_env::seeded_bug("commit_before_durable");
+            let lsn = if reply.reveals_state() && !is_early { self.queued } else { Lsn::ZERO };
             if Some(to) == own {
                 own_reply = Some((reply, lsn));
             } else if let Some(waiting) = self.waiting.remove(&to) {

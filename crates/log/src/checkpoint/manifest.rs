@@ -12,6 +12,7 @@ use duolog_types::{Lsn, Offset, PartitionId};
 use crate::codec::{Get, Put, crc32c};
 use crate::error::OpenError;
 use crate::table::TableId;
+use crate::wal::reader::Window;
 use crate::wal::writer::DurablePoint;
 
 /// The newest format of manifests that this binary writes and reads.
@@ -127,14 +128,16 @@ enum Slot {
 
 fn read_slot(env: &Env, path: &Path) -> Result<Slot, OpenError> {
     let io = |error| OpenError::io("reading", path, error);
-    let file = match env.disk.open(path, OpenMode::Read) {
+    // Past the page cache: after a failed sync the kernel may hold, as clean, what the disk never got. Files that
+    // such a manifest doesn't name any more are used again, and the next power cut would bring its predecessor back.
+    let file = match env.disk.open(path, OpenMode::Direct) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Slot::Missing),
         other => other.map_err(io)?,
     };
-    let mut header = [0; HEADER_BYTES];
-    if file.read_at(&mut header, 0).map_err(io)? < HEADER_BYTES {
+    let mut window = Window::new(file).map_err(io)?;
+    let Ok(header) = <[u8; HEADER_BYTES]>::try_from(window.get(0, HEADER_BYTES).map_err(io)?) else {
         return Ok(Slot::Damaged);
-    }
+    };
     let mut get = Get::new(&header);
     let (magic, version) = (get.u64(), get.u32().unwrap_or(0));
     let (len, body_crc, crc) = (get.u32().unwrap_or(0) as usize, get.u32(), get.u32());
@@ -144,15 +147,15 @@ fn read_slot(env: &Env, path: &Path) -> Result<Slot, OpenError> {
     if version > MANIFEST_VERSION {
         return Err(OpenError::TooNew { path: path.to_path_buf(), found: version, known: MANIFEST_VERSION });
     }
-    if file.len().map_err(io)? < (HEADER_BYTES + len) as u64 {
+    if window.size() < (HEADER_BYTES + len) as u64 {
         return Ok(Slot::Damaged);
     }
-    let mut body = vec![0; len];
-    file.read_at(&mut body, HEADER_BYTES as u64).map_err(io)?;
-    if body_crc != Some(crc32c(&body)) {
+    let whole = window.get(0, HEADER_BYTES + len).map_err(io)?;
+    let Some(body) = whole.get(HEADER_BYTES..HEADER_BYTES + len) else { return Ok(Slot::Damaged) };
+    if body_crc != Some(crc32c(body)) {
         return Ok(Slot::Damaged);
     }
-    Ok(Manifest::decode_body(&body).map_or(Slot::Damaged, Slot::Whole))
+    Ok(Manifest::decode_body(body).map_or(Slot::Damaged, Slot::Whole))
 }
 
 /// The newest whole manifest; `None` in a directory that never had one.

@@ -19,6 +19,7 @@ use crate::partitions::{Dirty, Partitions};
 use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
 use crate::segment::writer::SegmentWriter;
+use crate::space::is_no_room;
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
 
@@ -50,9 +51,9 @@ pub(crate) enum CheckpointError {
 const PARTITIONS_AT_ONCE: usize = 128;
 
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CheckpointError::Full(source),
-        _ => CheckpointError::Failed { action, source },
+    move |source| match is_no_room(&source) {
+        true => CheckpointError::Full(source),
+        false => CheckpointError::Failed { action, source },
     }
 }
 
@@ -89,9 +90,12 @@ impl Checkpointer {
         if dirty.cores.is_empty() && dirty.shards.is_empty() && changed.is_empty() {
             return Ok(false);
         }
-        match self.attempt(log, point, &dirty, &changed) {
+        let mut garbage = std::mem::take(&mut dirty.garbage);
+        match self.attempt(log, point, &dirty, &changed, &mut garbage) {
             Ok(()) => Ok(true),
             Err(error) => {
+                // Also what became garbage in this attempt: its partitions name it no more.
+                dirty.garbage = garbage;
                 log.changed.lock().extend(changed);
                 for core in &dirty.cores {
                     core.lock().listed_dirty = true;
@@ -108,17 +112,20 @@ impl Checkpointer {
         point: DurablePoint,
         dirty: &Dirty,
         changed: &BTreeSet<(TableId, u32)>,
+        garbage: &mut Vec<(PartitionId, Offset)>,
     ) -> Result<(), CheckpointError> {
         let written = self.write_segments(log, point.lsn, &dirty.cores)?;
         let mut shards: BTreeSet<(TableId, u32)> = changed.clone();
         shards.extend(dirty.shards.iter().map(|shard| (PARTITIONS, *shard)));
-        let mut garbage = dirty.garbage.clone();
         for part in written {
             let id = part.core.id;
             shards.insert((PARTITIONS, Partitions::shard_of(id)));
             shards.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(id)?))));
             garbage.extend(install(part));
         }
+        // A dropped partition's segments may be named by an attempt before.
+        garbage.sort_unstable();
+        garbage.dedup();
         let shards = shards.into_iter().map(|(table, shard)| snapshot(log, table, shard)).collect();
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
         log.flush()?;
@@ -140,7 +147,7 @@ impl Checkpointer {
 
         log.wal_files.release_below(point.file_seq);
         self.snapshots.delete_unused(&log.env, dir);
-        for (partition, base) in garbage {
+        for (partition, base) in garbage.iter().copied() {
             if let Err(error) = log.segments.delete(partition, base) {
                 tracing::warn!(%partition, base = base.0, %error, "a dead segment can't be removed");
             }

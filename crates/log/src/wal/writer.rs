@@ -68,6 +68,7 @@ impl Writer {
 
     /// Writes one group of what waits. Returns whether anything did.
     pub(crate) fn commit(&mut self, log: &Shared) -> Result<bool, Poisoned> {
+        log.durability.poisoned().map_or(Ok(()), Err)?;
         let mut entries = std::mem::take(&mut self.entries);
         log.queue.take(GROUP_LIMIT_BYTES, &mut entries);
         let wrote =
@@ -79,6 +80,8 @@ impl Writer {
 
     /// Records that everything written so far is durable, in a group without entries.
     pub(crate) fn seal(&mut self, log: &Shared) -> Result<(), Poisoned> {
+        // What stands behind the last whole group of a log that stopped is for recovery to judge.
+        log.durability.poisoned().map_or(Ok(()), Err)?;
         if !self.unsealed {
             return Ok(());
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use duolog_env::Env;
 use duolog_log::{
-    ColdRead, Durability, Entry, Log, LogConfig, NewBatch, OpenError, Partition, Read, ReadError, ReadSpec,
-    ShardSnapshot, Table, TableId,
+    AppendError, ColdRead, Durability, Entry, Log, LogConfig, NewBatch, OpenError, Partition, Read,
+    ReadError, ReadSpec, ShardSnapshot, Table, TableId,
 };
 use duolog_record::{BatchBuilder, DecodeBudget, records, split};
 use duolog_types::{Lsn, Nanos, Offset, PartitionId, TimestampMs};
@@ -75,10 +75,20 @@ pub fn spec(from: Offset) -> ReadSpec {
 
 /// Every readable record: offset and value.
 pub fn read_all(partition: &Partition) -> Result<Vec<(i64, String)>, ReadError> {
-    let mut found = Vec::new();
-    let mut from = partition.start();
+    let mut found = BTreeMap::new();
+    read_from(partition, partition.start(), &mut found).map_err(|(_, error)| error)?;
+    Ok(found.into_iter().collect())
+}
+
+/// The readable records from `from` on, up to the first error, which comes with the offset of the read.
+pub fn read_from(
+    partition: &Partition,
+    mut from: Offset,
+    found: &mut BTreeMap<i64, String>,
+) -> Result<(), (Offset, ReadError)> {
     while from < partition.high_watermark() {
-        let chunk = read(partition, ReadSpec { max_bytes: 600, ..spec(from) })?;
+        let chunk =
+            read(partition, ReadSpec { max_bytes: 600, ..spec(from) }).map_err(|error| (from, error))?;
         assert!(chunk.next_offset > from, "a read at {from} of {partition:?} goes nowhere");
         for run in &chunk.runs {
             for batch in split(run) {
@@ -87,17 +97,16 @@ pub fn read_all(partition: &Partition) -> Result<Vec<(i64, String)>, ReadError> 
                 for record in records(&batch, DecodeBudget::default()).expect("decodes") {
                     let record = record.expect("decodes");
                     if record.offset >= from {
-                        found.push((
-                            record.offset.0,
-                            String::from_utf8_lossy(&record.value.unwrap()).into_owned(),
-                        ));
+                        let value = String::from_utf8_lossy(&record.value.unwrap()).into_owned();
+                        let before = found.insert(record.offset.0, value);
+                        assert_eq!(before, None, "offset {} is read twice", record.offset);
                     }
                 }
             }
         }
         from = chunk.next_offset;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A table of one counter a key: `key=value` frames, four shards.
@@ -114,13 +123,17 @@ impl KeyTable {
     }
 
     pub fn set(&self, log: &Log, key: &str, value: &str) -> Lsn {
+        self.try_set(log, key, value).expect("open")
+    }
+
+    pub fn try_set(&self, log: &Log, key: &str, value: &str) -> Result<Lsn, AppendError> {
         let shard = key.len() as u32 % 4;
         let mut state = self.state.lock();
-        let lsn = log.submit(Entry::new().state(KEYS, shard, format!("{key}={value}"))).expect("open");
+        let lsn = log.submit(Entry::new().state(KEYS, shard, format!("{key}={value}")))?;
         let shard = &mut state[shard as usize];
         shard.0 = lsn;
         shard.1.insert(key.into(), value.into());
-        lsn
+        Ok(lsn)
     }
 
     pub fn all(&self) -> BTreeMap<String, String> {
