@@ -24,7 +24,7 @@ pub fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
     let padded = (batch.len() + WAL_OVERHEAD_BYTES).next_multiple_of(BLOCK_BYTES);
     let mut bare = Bare::create(&args.dir, padded)?;
     let mut raw = Raw::connect(args, &batch)?;
-    let mut client = Client::connect(args.bootstrap, &args.topic, args.value_bytes)?;
+    let client = Client::connect(args.bootstrap, &args.topic, args.value_bytes)?;
 
     let [mut direct, mut cached, mut last_to_first, mut whole_call, mut seen] = [const { Samples::new() }; 5];
     // One round more than counts: caches, connections and the broker's paths are warm after it.
