@@ -20,7 +20,6 @@ COMMAND_SECONDS = 60
 
 class Kcat:
     def __init__(self, program, bootstrap):
-        # Topics are auto-created by the first metadata request, with the broker's default partition count.
         self.base = [program, "-b", bootstrap, "-q"]
 
     def __call__(self, *arguments, lines=None):
@@ -32,7 +31,20 @@ class Kcat:
         return done.stdout
 
 
+def auto_create(kcat, topic):
+    """Asks for the topic's metadata, which creates it, and waits until its first partition answers."""
+    def answers():
+        kcat("-L", "-t", topic)
+        try:
+            return "offset 0" in kcat("-Q", "-t", f"{topic}:0:-1")
+        except AssertionError:
+            return False
+
+    eventually(f"{topic} is auto-created", answers)
+
+
 def round_trip(kcat, topic, codec, keyed, records):
+    auto_create(kcat, topic)
     values = [f"{i:08d} {'x' * (i % 100)}" for i in range(records)]
     options = ["-P", "-t", topic, "-z", codec, "-X", "acks=all", "-X", "linger.ms=5"]
     if keyed:
@@ -73,6 +85,7 @@ def metadata(kcat, topic):
 
 
 def headers(kcat, topic):
+    auto_create(kcat, topic)
     kcat("-P", "-t", topic, "-p", "0", "-H", "tag=first", "-H", "tag=second", "-H", "empty=", lines=["v"])
     got = json.loads(kcat("-C", "-t", topic, "-o", "beginning", "-e", "-J"))
     expect(got["headers"] == ["tag", "first", "tag", "second", "empty", ""], f"{got['headers']}")
@@ -84,6 +97,7 @@ def headers(kcat, topic):
 
 
 def group(kcat, topic, records):
+    auto_create(kcat, topic)
     kcat("-P", "-t", topic, lines=map(str, range(records)))
     read = kcat("-G", f"{topic}-group", "-c", str(records), "-X", "auto.offset.reset=earliest", "-f", "%s\n", topic)
     expect(sorted(map(int, read.split())) == list(range(records)), f"{len(read.split())} of {records} records")
@@ -91,6 +105,7 @@ def group(kcat, topic, records):
 
 
 def null_and_empty(kcat, topic):
+    auto_create(kcat, topic)
     # -Z: an empty key or value is sent as null.
     kcat("-P", "-t", topic, "-p", "0", "-Z", "-K", ":", lines=["k:", ":v"])
     kcat("-P", "-t", topic, "-p", "0", "-K", ":", lines=["k:"])

@@ -39,14 +39,17 @@ class Broker:
     def wait_until_ready(self, find_address):
         """`find_address(log text)` gives HOST:PORT or None; ready is when a connection is accepted."""
         deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise SystemExit(f"{self.name} ended with {self.process.returncode} at start\n{self.log_tail()}")
+        while time.monotonic() < deadline and self.process.poll() is None:
             self.address = find_address(self.log_path.read_text(errors="replace"))
             if self.address and accepts(self.address):
                 return self
             time.sleep(0.02)
-        raise SystemExit(f"{self.name} is not ready after {READY_SECONDS} s\n{self.log_tail()}")
+        code = self.process.poll()
+        reason = f"is not ready after {READY_SECONDS} s" if code is None else f"ended with {code} at start"
+        tail = self.log_tail()
+        self.stop()
+        self.remove()
+        raise SystemExit(f"{self.name} {reason}\n{tail}")
 
     def log_tail(self, lines=60):
         text = self.log_path.read_text(errors="replace").splitlines()

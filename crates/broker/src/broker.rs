@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use duolog_env::Env;
-use duolog_log::{AppendError, Log, LogConfig, LogStats, Poisoned, RecoveryReport};
+use duolog_log::{AppendError, Log, LogConfig, LogStats, Poisoned, RecoveryReport, Table};
 use duolog_types::{Lsn, Nanos, PartitionId};
 
 use crate::catalog::table::CatalogTable;
 use crate::config::ConfigError;
+use crate::groups::Groups;
+use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
 use crate::partition::{Counters, PartitionContext};
 use crate::producer_ids::{ProducerIdTable, ProducerIds};
@@ -23,6 +25,7 @@ pub struct Broker {
     context: Arc<PartitionContext>,
     catalog: Catalog,
     producer_ids: ProducerIds,
+    groups: Groups,
 }
 
 impl std::fmt::Debug for Broker {
@@ -89,8 +92,10 @@ impl Broker {
         let catalog_table = Arc::new(CatalogTable::default());
         let producers = Arc::new(ProducersTable::new(env.clock.clone()));
         let producer_id_table = Arc::new(ProducerIdTable::default());
-        let log =
-            Log::open(&env, log, vec![catalog_table.clone(), producers.clone(), producer_id_table.clone()])?;
+        let groups_table = Arc::new(GroupsTable::new(env.clone(), &config.groups));
+        let tables: Vec<Arc<dyn Table>> =
+            vec![catalog_table.clone(), producers.clone(), producer_id_table.clone(), groups_table.clone()];
+        let log = Log::open(&env, log, tables)?;
         producers.keep_only(|partition| log.partition(partition).is_some());
         let expiration = config.producer_id_expiration.as_millis();
         let context = Arc::new(PartitionContext {
@@ -98,10 +103,20 @@ impl Broker {
             producer_expiration_ms: i64::try_from(expiration).unwrap_or(i64::MAX),
             counters: Counters::default(),
         });
-        let catalog =
-            Catalog::open(env.clone(), log.clone(), config.clone(), catalog_table, context.clone())?;
+        let groups = Groups::open(env.clone(), log.clone(), groups_table);
+        let catalog = Catalog::open(
+            env.clone(),
+            log.clone(),
+            config.clone(),
+            catalog_table,
+            context.clone(),
+            groups.clone(),
+        )?;
+        groups.forget_topics_but(|name, id| {
+            catalog.topic_by_id(id).is_some_and(|topic| **topic.name() == *name)
+        });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
-        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids }))
+        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids, groups }))
     }
 
     /// Topics, their partitions and configs.
@@ -114,6 +129,12 @@ impl Broker {
     #[must_use]
     pub fn producer_ids(&self) -> &ProducerIds {
         &self.producer_ids
+    }
+
+    /// Consumer groups and what they have committed.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// The settings it was opened with.
@@ -199,8 +220,12 @@ impl Broker {
     }
 
     /// Applies retention and forgets old producers, at the interval of [`BrokerConfig::retention_check_interval`],
-    /// until it is dropped. The server spawns it once.
+    /// and does for groups what is due, until it is dropped. The server spawns it once.
     pub async fn run_background(self: Arc<Self>) {
+        tokio::join!(self.run_retention(), self.groups.run_timers());
+    }
+
+    async fn run_retention(self: &Arc<Self>) {
         loop {
             self.env.clock.sleep(self.config.retention_check_interval).await;
             let broker = self.clone();

@@ -1,7 +1,8 @@
 //! What the broker decides: which topics there are, which batches are taken, what a reader may see, when data
 //! is old enough to go.
 //!
-//! Owns the catalog, the partitions' produce and fetch paths, idempotent producers, producer ids and retention.
+//! Owns the catalog, the partitions' produce and fetch paths, idempotent producers, producer ids, the
+//! groups' shards and retention.
 //! Stands between the doors (which speak a protocol) and the log (which stores): here are no protocol bytes and
 //! no files.
 //!
@@ -9,7 +10,8 @@
 //! Broker ─┬─ catalog()       topics by name and id, their configs     one WAL entry for each change
 //!         │    └─ Topic ── Partition    produce · fetch · offsets     the producer window, under one short lock
 //!         ├─ producer_ids()  ids that are never given twice           one WAL entry for each block
-//!         └─ run_background  retention, expiry of producers
+//!         ├─ groups()        consumer groups and their offsets        one WAL entry for each step
+//!         └─ run_background  retention, expiry of producers, timers of groups
 //! ```
 //!
 //! **Every reply waits.** Whatever is decided here takes effect in memory at once and names an [`Lsn`]; a door
@@ -22,6 +24,7 @@ mod broker;
 pub mod catalog;
 mod codec;
 pub mod config;
+pub mod groups;
 pub mod partition;
 mod producer_ids;
 pub mod retention;
@@ -35,6 +38,7 @@ pub use duolog_log::{
     Watch, WatchGuard,
 };
 pub use duolog_types::Lsn;
+pub use groups::{Answer, Groups, GroupsConfig};
 pub use partition::Partition;
 pub use producer_ids::{NewProducerId, ProducerIds};
 pub use settings::BrokerConfig;

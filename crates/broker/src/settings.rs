@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::GroupsConfig;
+
 /// Settings of a broker (not of its log: `duolog_log::LogConfig`).
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -24,6 +26,8 @@ pub struct BrokerConfig {
     pub retention_check_interval: Duration,
     /// How long a producer is remembered after its last batch (Kafka: `producer.id.expiration.ms`).
     pub producer_id_expiration: Duration,
+    /// Consumer groups: timeouts, sizes, how long offsets are kept.
+    pub groups: GroupsConfig,
 }
 
 impl Default for BrokerConfig {
@@ -38,6 +42,7 @@ impl Default for BrokerConfig {
             topic_defaults: BTreeMap::new(),
             retention_check_interval: Duration::from_secs(300),
             producer_id_expiration: Duration::from_secs(24 * 3600),
+            groups: GroupsConfig::default(),
         }
     }
 }

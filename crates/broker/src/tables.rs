@@ -9,8 +9,7 @@ use duolog_log::TableId;
 pub(crate) const CATALOG: TableId = TableId(1);
 /// Idempotent producers of each partition: what their last batches were. Shards: partition id modulo 256.
 pub(crate) const PRODUCERS: TableId = TableId(2);
-/// Consumer groups: committed offsets and what a group must know after a restart.
-#[allow(dead_code, reason = "the groups table lives in `groups/`, which is not part of this build yet")]
+/// Consumer groups: committed offsets and what a group must know after a restart. Shards: `groups::table`.
 pub(crate) const GROUPS: TableId = TableId(3);
 /// The end of the last reserved block of producer ids. One shard.
 pub(crate) const PRODUCER_IDS: TableId = TableId(4);

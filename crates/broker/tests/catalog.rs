@@ -6,13 +6,13 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::*;
-use duolog_broker::Broker;
 use duolog_broker::catalog::{
     AlterConfigError, AlterOp, ConfigChange, CreatePartitionsError, CreateTopicError, DeleteTopicError,
     NewPartitions, NewTopic,
 };
 use duolog_broker::config::ConfigSource;
-use duolog_testkit::SimEnv;
+use duolog_broker::{Broker, BrokerConfig, LogConfig};
+use duolog_testkit::{SimDisk, SimEnv};
 use duolog_types::Lsn;
 
 fn new(name: &str) -> NewTopic {
@@ -195,6 +195,35 @@ fn configs_take_effect_at_once_and_are_described_with_their_source() {
     catalog.alter_config("t", &delete, false).unwrap();
     produce(&broker, partition, batch).unwrap();
     assert!(matches!(catalog.delete(duolog_types::TopicId::ZERO), Err(DeleteTopicError::Unknown)));
+}
+
+#[test]
+fn ten_thousand_partitions_are_made_recovered_and_deleted() {
+    let sim = SimEnv::new(1);
+    let log = |disk: &SimEnv| {
+        let log = LogConfig { wal_file_bytes: 4 << 20, checkpoint_bytes: 8 << 20, ..log_config("/data") };
+        Broker::open(disk.env(), BrokerConfig::default(), log).unwrap()
+    };
+    let broker = log(&sim);
+    let wide = NewTopic { partitions: Some(5000), ..new("wide") };
+    broker.catalog().create(&wide).unwrap();
+    for index in 0..1000 {
+        let narrow = NewTopic { partitions: Some(5), ..new(&format!("narrow-{index}")) };
+        broker.catalog().create(&narrow).unwrap();
+    }
+    settle(&broker);
+    broker.checkpoint().unwrap();
+    let sim = SimEnv::with_disk(SimDisk::from_image(sim.disk.power_cut()), 2);
+    let broker = log(&sim);
+    let catalog = broker.catalog();
+    assert_eq!((catalog.topic_count(), catalog.partition_count()), (1001, 10_000));
+    assert_eq!(catalog.topic("wide").unwrap().partitions().len(), 5000);
+    for topic in catalog.topics() {
+        catalog.delete(topic.id()).unwrap();
+    }
+    settle(&broker);
+    let sim = SimEnv::with_disk(SimDisk::from_image(sim.disk.power_cut()), 3);
+    assert_eq!(log(&sim).catalog().partition_count(), 0);
 }
 
 #[test]

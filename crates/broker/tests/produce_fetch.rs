@@ -220,6 +220,12 @@ fn offsets_are_found_by_time_and_by_name() {
     assert_eq!(find(partition, OffsetQuery::Earliest), Some((2, None)));
     assert_eq!(find(partition, OffsetQuery::EarliestLocal), Some((2, None)));
     assert_eq!(at(0), Some((2, Some(20))), "what was deleted is not found");
+    assert_eq!(at(45), Some((6, Some(90))), "nor does the batch that had it stand in the way");
+
+    partition.delete_records(Some(Offset(9))).unwrap();
+    settle(&broker);
+    assert_eq!(find(partition, OffsetQuery::MaxTimestamp), Some((10, Some(80))));
+    assert_eq!(at(85), None);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod clock;
 mod disk;
 mod real_disk;
 mod rng;
+mod seeded;
 
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ pub use clock::{Clock, RealClock, Sleep};
 pub use disk::{AlignedBuf, Disk, File, Lock, OpenMode, SECTOR_BYTES, Space};
 pub use real_disk::RealDisk;
 pub use rng::{RealRng, Rng};
+#[cfg(seeded_bug)]
+pub use seeded::choose_seeded_bug;
+pub use seeded::seeded_bug;
 
 /// Time, chance and disk, handed down from the process's start to whatever needs them. Cheap to clone.
 #[derive(Clone)]

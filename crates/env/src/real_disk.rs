@@ -33,6 +33,13 @@ struct RealLock {
 
 impl Lock for RealLock {}
 
+fn parent_of(dir: &Path) -> &Path {
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 fn open_with(path: &Path, flags: OFlags) -> io::Result<fs::File> {
     let fd = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
     Ok(fs::File::from(fd))
@@ -54,12 +61,10 @@ impl Disk for RealDisk {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            self.sync_dir(match dir.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent,
-                _ => Path::new("."),
-            })?;
+            self.sync_dir(parent_of(dir))?;
         }
-        Ok(())
+        // Also when the name was there: a process that was killed may have made it and not synced it.
+        self.sync_dir(parent_of(dir))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use kafka_wire_core::{ApiVersion, DecodeLimits, KafkaDecode, KafkaEncode, StrBytes};
+use kafka_wire_core::{ApiVersion, DecodeError, DecodeLimits, Decoder, KafkaDecode, KafkaEncode, StrBytes};
 
+use crate::budget::Room;
 use crate::door::{Client, Door};
 use crate::session::close::CloseReason;
 use crate::session::reply::{Outcome, Reply, ResponseFrame};
@@ -83,22 +84,41 @@ pub struct Call<'a> {
     pub frame: ResponseFrame,
     /// The request's body.
     pub body: Bytes,
+    /// What the request takes of the budgets.
+    pub room: &'a mut Room,
 }
 
 impl Call<'_> {
-    /// Decodes the body, which must be used up by it.
+    /// Gives back what the request took of the budgets: it is about to wait for others, perhaps for minutes, and
+    /// its handler has dropped what it decoded.
+    pub fn begin_to_wait(&mut self) {
+        *self.room = Room::default();
+    }
+
+    /// Decodes the body. Bytes behind it are ignored, as Kafka does.
     ///
     /// # Errors
     /// [`CloseReason::Malformed`]: like Kafka, the connection is closed, since nothing can be said to a client
     /// whose words make no sense.
     pub fn decode<T: KafkaDecode>(&mut self) -> Result<T, CloseReason> {
+        self.decode_with(|decoder, version| T::decode(decoder, ApiVersion::new(version)))
+    }
+
+    /// Decodes the body by hand.
+    ///
+    /// # Errors
+    /// See [`decode`](Self::decode).
+    pub fn decode_with<T>(
+        &mut self,
+        decode: impl FnOnce(&mut Decoder, i16) -> Result<T, DecodeError>,
+    ) -> Result<T, CloseReason> {
         let body = std::mem::take(&mut self.body);
-        T::decode_from_bytes(body, ApiVersion::new(self.version), decode_limits()).map_err(|error| {
-            CloseReason::Malformed {
+        Decoder::new(body, decode_limits())
+            .and_then(|mut decoder| decode(&mut decoder, self.version))
+            .map_err(|error| CloseReason::Malformed {
                 what: format!("{} request version {}", api_at(self.api).name, self.version),
                 detail: error.to_string(),
-            }
-        })
+            })
     }
 
     /// A response, framed.
@@ -177,7 +197,7 @@ pub fn parse_header(mut frame: Bytes) -> Result<Header, CloseReason> {
     }
     let flexible = version >= api.flexible_from;
     let rest = frame.split_off(8);
-    let mut decoder = kafka_wire_core::Decoder::new(rest, decode_limits()).map_err(header_error)?;
+    let mut decoder = Decoder::new(rest, decode_limits()).map_err(header_error)?;
     // Not compact even in flexible headers, so that every broker can read the client id.
     let client_id = decoder.read_nullable_string().map_err(header_error)?;
     if flexible {
@@ -196,7 +216,7 @@ pub fn parse_header(mut frame: Bytes) -> Result<Header, CloseReason> {
     })
 }
 
-fn header_error(error: kafka_wire_core::DecodeError) -> CloseReason {
+fn header_error(error: DecodeError) -> CloseReason {
     malformed_header(&error.to_string())
 }
 

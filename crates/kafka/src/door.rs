@@ -10,6 +10,7 @@ use duolog_broker::Broker;
 use duolog_env::Env;
 use duolog_types::Lsn;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::apis::fetch::{self, FetchSessions};
 use crate::config::KafkaConfig;
@@ -17,6 +18,7 @@ use crate::dispatch::{Call, api_at, parse_header};
 use crate::frame::Frame;
 use crate::metrics::KafkaMetrics;
 use crate::session::close::CloseReason;
+use crate::session::connection::Connection;
 use crate::session::queue::Meter;
 use crate::session::reply::Outcome;
 use crate::session::{Service, Shared, Stopped, room_to_decode};
@@ -85,6 +87,16 @@ impl Door {
         &self.metrics
     }
 
+    /// Serves one connection over any byte stream, until it ends.
+    pub async fn converse<R, W>(&self, reader: R, writer: W, connection: &Connection) -> CloseReason
+    where
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send,
+    {
+        let client = Client::new(connection.peer);
+        crate::session::run(reader, writer, connection, client, self, &self.shared).await
+    }
+
     /// Ends when the broker stops: parked requests answer with what they have.
     pub async fn draining(&self) {
         let mut draining = self.shared.draining.clone();
@@ -117,6 +129,7 @@ impl Service for Door {
             client_id: header.client_id,
             frame: header.frame,
             body: header.body,
+            room: &mut frame.room,
         };
         let outcome = (api.handler)(call).await?;
         Ok((outcome, Meter { api: header.api, since }))

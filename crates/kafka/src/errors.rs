@@ -4,6 +4,7 @@
 
 use duolog_broker::AppendError;
 use duolog_broker::catalog::{AlterConfigError, CreatePartitionsError, CreateTopicError, DeleteTopicError};
+use duolog_broker::groups::GroupError;
 use duolog_broker::partition::{DeleteRecordsError, EpochError, FetchError, OffsetError, ProduceError};
 
 macro_rules! error_codes {
@@ -130,6 +131,11 @@ impl ErrorCode {
     #[must_use]
     pub const fn code(self) -> i16 {
         self as i16
+    }
+
+    /// The code of an outcome: none, or what its error is called.
+    pub fn of<T, E: Into<Self>>(outcome: Result<T, E>) -> Self {
+        outcome.map_or_else(Into::into, |_| Self::None)
     }
 
     /// Whether it says that something went wrong.
@@ -264,6 +270,28 @@ impl From<&AlterConfigError> for ErrorCode {
             }
             AlterConfigError::Config(_) => Self::InvalidConfig,
             AlterConfigError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<GroupError> for ErrorCode {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::CoordinatorNotAvailable => Self::CoordinatorNotAvailable,
+            GroupError::NotCoordinator => Self::NotCoordinator,
+            GroupError::IllegalGeneration => Self::IllegalGeneration,
+            GroupError::InconsistentGroupProtocol => Self::InconsistentGroupProtocol,
+            GroupError::InvalidGroupId => Self::InvalidGroupId,
+            GroupError::UnknownMemberId => Self::UnknownMemberId,
+            GroupError::InvalidSessionTimeout => Self::InvalidSessionTimeout,
+            GroupError::RebalanceInProgress => Self::RebalanceInProgress,
+            GroupError::GroupMaxSizeReached => Self::GroupMaxSizeReached,
+            GroupError::MemberIdRequired => Self::MemberIdRequired,
+            GroupError::FencedInstanceId => Self::FencedInstanceId,
+            GroupError::OffsetMetadataTooLarge => Self::OffsetMetadataTooLarge,
+            GroupError::NonEmptyGroup => Self::NonEmptyGroup,
+            GroupError::GroupIdNotFound => Self::GroupIdNotFound,
+            GroupError::GroupSubscribedToTopic => Self::GroupSubscribedToTopic,
         }
     }
 }

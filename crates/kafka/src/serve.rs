@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
 use crate::config::KafkaConfig;
-use crate::door::{Client, Door};
+use crate::door::Door;
 use crate::metrics::KafkaMetrics;
 use crate::session::close::CloseReason;
 use crate::session::connection::Connection;
@@ -163,8 +163,7 @@ impl Connections {
 /// One connection, from its first byte to the line in the log that says why it ended.
 async fn converse(stream: TcpStream, connection: Arc<Connection>, door: Arc<Door>) {
     let (reader, writer) = stream.into_split();
-    let client = Client::new(connection.peer);
-    let session = crate::session::run(reader, writer, &connection, client, &*door, &door.shared);
+    let session = door.converse(reader, writer, &connection);
     // A panic is our mistake, and this connection's end; nothing is shared with others that it can leave half
     // changed: their locks aren't held over a handler's waits.
     let reason = AssertUnwindSafe(session).catch_unwind().await.unwrap_or_else(|panic| {

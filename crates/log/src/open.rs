@@ -99,7 +99,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
     snapshot::remove_strays(env, &dir, &manifest.snapshots)
         .map_err(|error| OpenError::io("removing old files from", dir.join("snapshots"), error))?;
 
-    let last_lsn = match cfg!(seeded_bug = "reused_lsn") {
+    let last_lsn = match duolog_env::seeded_bug("reused_lsn") {
         false => found.end.lsn,
         true => Lsn(found.end.lsn.0.saturating_sub(1)),
     };

@@ -1,6 +1,6 @@
 //! The configuration, as each crate wants its part.
 
-use duolog_broker::BrokerConfig;
+use duolog_broker::{BrokerConfig, GroupsConfig};
 use duolog_kafka::KafkaConfig;
 use duolog_log::{DamagePolicy, LogConfig};
 
@@ -30,7 +30,20 @@ pub fn broker_config(config: &Config) -> BrokerConfig {
     BrokerConfig {
         default_partitions: config.topics.default_partitions,
         auto_create_topics: config.topics.auto_create,
+        groups: groups_config(config),
         ..BrokerConfig::default()
+    }
+}
+
+/// The group coordinator's part of the broker's.
+fn groups_config(config: &Config) -> GroupsConfig {
+    GroupsConfig {
+        initial_rebalance_delay: config.groups.initial_rebalance_delay.0,
+        session_timeout_min: config.groups.min_session_timeout.0,
+        session_timeout_max: config.groups.max_session_timeout.0,
+        group_size_max: config.groups.max_size as usize,
+        offsets_retention: config.offsets.retention.0,
+        ..GroupsConfig::default()
     }
 }
 

@@ -9,9 +9,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use duolog_admin::{AdminConfig, Health, Metrics, Readiness};
-use duolog_broker::{Broker, OpenError, Poisoned};
+use duolog_broker::{Broker, BrokerConfig, LogConfig, OpenError, Poisoned};
 use duolog_env::Env;
 use duolog_kafka::Kafka;
 use tokio::net::TcpListener;
@@ -125,6 +126,21 @@ impl Door {
     }
 }
 
+/// How often a directory that is in use is tried again, and how long apart: a predecessor that was just killed holds it
+/// until the kernel has taken its last write back.
+const OPEN_ATTEMPTS: u32 = 20;
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
+
+fn open_patiently(broker: &BrokerConfig, log: &LogConfig) -> Result<Arc<Broker>, OpenError> {
+    for _ in 1..OPEN_ATTEMPTS {
+        match Broker::open(Env::real(), broker.clone(), log.clone()) {
+            Err(OpenError::Log(duolog_log::OpenError::InUse { .. })) => std::thread::sleep(OPEN_PAUSE),
+            other => return other,
+        }
+    }
+    Broker::open(Env::real(), broker.clone(), log.clone())
+}
+
 /// A broker that serves.
 struct Running {
     broker: Arc<Broker>,
@@ -141,8 +157,7 @@ impl Running {
         metrics::register_server(&pages, config);
         let (broker_config, log_config) =
             (mapping::broker_config(config), mapping::log_config(config, give_up_damaged));
-        let opening =
-            tokio::task::spawn_blocking(move || Broker::open(Env::real(), broker_config, log_config));
+        let opening = tokio::task::spawn_blocking(move || open_patiently(&broker_config, &log_config));
         // Before recovery ends: clients wait in the kernel's queue instead of being refused, and http can say that
         // the broker lives but isn't ready.
         let bound = bind(config).await.map(|Sockets { kafka, http, http_address }| {

@@ -33,7 +33,7 @@ pub(crate) use topic::TopicRecord;
 
 use crate::config::{ConfigEntry, TopicConfig, TopicDefaults, describe_broker, describe_topic, plan_change};
 use crate::partition::{Partition, PartitionContext, TopicShared};
-use crate::{BrokerConfig, OpenError};
+use crate::{BrokerConfig, Groups, OpenError};
 use names::collision_key;
 use table::{CLUSTER_SHARD, CatalogTable, cluster_frame, deleted_frame, shard_of, topic_frame};
 
@@ -45,6 +45,7 @@ pub struct Catalog {
     defaults: TopicDefaults,
     table: Arc<CatalogTable>,
     context: Arc<PartitionContext>,
+    groups: Groups,
     index: RwLock<Index>,
     cluster_id: String,
 }
@@ -95,6 +96,7 @@ impl Catalog {
         settings: BrokerConfig,
         table: Arc<CatalogTable>,
         context: Arc<PartitionContext>,
+        groups: Groups,
     ) -> Result<Self, OpenError> {
         let defaults = TopicDefaults::new(&settings.topic_defaults)?;
         let mut index = Index::default();
@@ -116,7 +118,7 @@ impl Catalog {
         drop(state);
         let index = RwLock::new(index);
         let cluster_id = base64url(cluster_id);
-        Ok(Self { env, log, settings, defaults, table, context, index, cluster_id })
+        Ok(Self { env, log, settings, defaults, table, context, groups, index, cluster_id })
     }
 
     /// The topic of a name.
@@ -258,6 +260,9 @@ impl Catalog {
         for partition in topic.partitions() {
             self.context.producers.forget(partition.id());
         }
+        drop(state);
+        // An entry of their own: should a crash come between, the next start does it.
+        self.groups.topic_deleted(topic.name(), id);
         Ok(lsn)
     }
 

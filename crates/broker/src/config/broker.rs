@@ -44,12 +44,43 @@ fn shown(config: &BrokerConfig) -> Vec<Shown> {
             |c| c.retention_check_interval.as_millis().to_string(),
             "How often retention is applied.",
         ),
+        row(
+            "group.initial.rebalance.delay.ms",
+            Int,
+            |c| c.groups.initial_rebalance_delay.as_millis().to_string(),
+            "How long the first rebalance of an empty group waits for more members.",
+        ),
+        row(
+            "group.max.session.timeout.ms",
+            Int,
+            |c| c.groups.session_timeout_max.as_millis().to_string(),
+            "The longest session timeout that a group's member may ask for.",
+        ),
+        row("group.max.size", Int, |c| c.groups.group_size_max.to_string(), "The most members of a group."),
+        row(
+            "group.min.session.timeout.ms",
+            Int,
+            |c| c.groups.session_timeout_min.as_millis().to_string(),
+            "The shortest session timeout that a group's member may ask for.",
+        ),
         row("node.id", Int, |c| c.node_id.to_string(), "This broker's number."),
         row(
             "num.partitions",
             Int,
             |c| c.default_partitions.to_string(),
             "How many partitions a topic gets that is made without saying how many.",
+        ),
+        row(
+            "offsets.retention.check.interval.ms",
+            Long,
+            |c| c.groups.offsets_check_interval.as_millis().to_string(),
+            "How often expired offsets are looked for.",
+        ),
+        row(
+            "offsets.retention.minutes",
+            Int,
+            |c| (c.groups.offsets_retention.as_secs() / 60).to_string(),
+            "How long the commits of a group are kept after its last member left.",
         ),
         row(
             "producer.id.expiration.ms",

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use duolog_log::{AppendError, ReadError};
-use duolog_record::{BatchError, BatchHeader, DecodeBudget, record_keys_and_timestamps};
+use duolog_log::{AppendError, Read, ReadError, ReadSpec};
+use duolog_record::{BatchError, BatchHeader, DecodeBudget, RecordKey, record_keys_and_timestamps, split};
 use duolog_types::{LeaderEpoch, Lsn, Offset, TimestampMs};
 
 use super::{LEADER_EPOCH, Partition};
@@ -120,30 +120,23 @@ impl Partition {
             OffsetQuery::Latest => at(self.high_watermark()),
             OffsetQuery::LatestStable => at(self.last_stable_offset()),
             OffsetQuery::LatestTiered | OffsetQuery::EarliestPendingUpload => Ok(None),
-            OffsetQuery::MaxTimestamp => {
-                let log = self.log.clone();
-                self.find_record(None, move || log.find_max_timestamp()).await
-            }
+            OffsetQuery::MaxTimestamp => self.search(largest).await,
             OffsetQuery::Timestamp(wanted) => {
-                let log = self.log.clone();
-                self.find_record(Some(wanted), move || log.find_by_timestamp(wanted)).await
+                self.search(move |log, visible| first_since(log, visible, wanted)).await
             }
         }
     }
 
-    /// Looks for a batch and, in it, for the first record with a timestamp of at least `wanted`, or of the
-    /// largest. Both on a thread that may block.
-    async fn find_record(
+    /// Searches what is visible now, on a thread that may block.
+    async fn search(
         &self,
-        wanted: Option<TimestampMs>,
-        find_batch: impl FnOnce() -> Result<Option<Bytes>, ReadError> + Send + 'static,
+        search: impl FnOnce(&duolog_log::Partition, &Range<Offset>) -> Result<Option<FoundOffset>, OffsetError>
+        + Send
+        + 'static,
     ) -> Result<Option<FoundOffset>, OffsetError> {
+        let log = self.log.clone();
         let visible = self.log_start()..self.high_watermark();
-        let search = move || match find_batch().map_err(offset_error)? {
-            Some(batch) => record_at(&batch, wanted, &visible),
-            None => Ok(None),
-        };
-        super::blocking(search).await
+        super::blocking(move || search(&log, &visible)).await
     }
 
     /// The leader epoch of `requested` or the one before it, and where that one ended (Kafka:
@@ -184,33 +177,91 @@ impl Partition {
 /// How much the records of a stored batch may decompress to while one of them is looked for.
 const DECODE: DecodeBudget = DecodeBudget { max_bytes: 64 << 20, floor_bytes: 16 << 20, ratio: 200 };
 
-/// The first visible record of `batch` with a timestamp of at least `wanted`, or of the batch's largest.
+/// How much is read at a time where batches are looked through one by one.
+const SCAN_BYTES: usize = 1 << 20;
+
+/// The first visible record with a timestamp of at least `wanted`.
 ///
-/// The log found the batch by the largest timestamp of its header. Should no record have it (a producer can
-/// write into its header what it likes), the first visible offset is the answer: a reader that starts there
-/// misses nothing.
-fn record_at(
-    batch: &Bytes,
-    wanted: Option<TimestampMs>,
+/// The log finds the first batch whose *header* promises one. The record may be below the log start, or not be
+/// there at all (a producer can write into its header what it likes): then the batches behind are looked through.
+fn first_since(
+    log: &duolog_log::Partition,
     visible: &Range<Offset>,
+    wanted: TimestampMs,
 ) -> Result<Option<FoundOffset>, OffsetError> {
-    let unreadable =
-        |base_offset, error: BatchError| OffsetError::Records { base_offset, detail: error.to_string() };
-    let header = BatchHeader::parse(batch).map_err(|error| unreadable(visible.start, error))?;
-    let wanted = wanted.unwrap_or(header.max_timestamp);
-    let found = |offset, timestamp| {
-        Ok(Some(FoundOffset { offset, timestamp: Some(timestamp), leader_epoch: LEADER_EPOCH }))
-    };
+    let Some(batch) = log.find_by_timestamp(wanted).map_err(offset_error)? else { return Ok(None) };
+    let is_match = |record: &RecordKey| record.timestamp >= wanted;
+    if let Some(found) = find_record(&batch, visible, is_match)? {
+        return Ok(Some(found));
+    }
+    let mut from = header_of(&batch)?.next_offset();
+    while from < visible.end {
+        let spec = ReadSpec { from, up_to: visible.end, max_bytes: SCAN_BYTES, at_least_one: true };
+        let chunk = match log.read(spec).map_err(offset_error)? {
+            Read::Ready(chunk) => chunk,
+            Read::NeedsDisk(cold) => cold.run().map_err(offset_error)?,
+        };
+        for batch in chunk.runs.iter().flat_map(split) {
+            let (header, batch) = batch.map_err(|error| unreadable(from, &error))?;
+            if header.max_timestamp < wanted {
+                continue;
+            }
+            if let Some(found) = find_record(&batch, visible, is_match)? {
+                return Ok(Some(found));
+            }
+        }
+        if chunk.next_offset <= from {
+            break;
+        }
+        from = chunk.next_offset;
+    }
+    Ok(None)
+}
+
+/// The first record with the largest timestamp, of the batch that promises it.
+fn largest(log: &duolog_log::Partition, visible: &Range<Offset>) -> Result<Option<FoundOffset>, OffsetError> {
+    let Some(batch) = log.find_max_timestamp().map_err(offset_error)? else { return Ok(None) };
+    let mut youngest: Option<TimestampMs> = None;
+    let mut found = None;
+    find_record(&batch, visible, |record| {
+        if youngest.is_none_or(|youngest| record.timestamp > youngest) {
+            youngest = Some(record.timestamp);
+            found = Some(found_record(record));
+        }
+        false
+    })?;
+    Ok(found)
+}
+
+fn found_record(record: &RecordKey) -> FoundOffset {
+    FoundOffset { offset: record.offset, timestamp: Some(record.timestamp), leader_epoch: LEADER_EPOCH }
+}
+
+/// The first visible record of `batch` that `is_match` takes. Records aren't collected: a small batch can hold
+/// millions.
+fn find_record(
+    batch: &Bytes,
+    visible: &Range<Offset>,
+    mut is_match: impl FnMut(&RecordKey) -> bool,
+) -> Result<Option<FoundOffset>, OffsetError> {
+    let base_offset = header_of(batch)?.base_offset;
     let records =
-        record_keys_and_timestamps(batch, DECODE).map_err(|error| unreadable(header.base_offset, error))?;
+        record_keys_and_timestamps(batch, DECODE).map_err(|error| unreadable(base_offset, &error))?;
     for record in records {
-        let record = record.map_err(|error| unreadable(header.base_offset, error))?;
-        if record.timestamp >= wanted && visible.contains(&record.offset) {
-            return found(record.offset, record.timestamp);
+        let record = record.map_err(|error| unreadable(base_offset, &error))?;
+        if visible.contains(&record.offset) && is_match(&record) {
+            return Ok(Some(found_record(&record)));
         }
     }
-    let first = header.base_offset.max(visible.start);
-    if visible.contains(&first) { found(first, header.max_timestamp) } else { Ok(None) }
+    Ok(None)
+}
+
+fn header_of(batch: &[u8]) -> Result<BatchHeader, OffsetError> {
+    BatchHeader::parse(batch).map_err(|error| unreadable(Offset::ZERO, &error))
+}
+
+fn unreadable(base_offset: Offset, error: &BatchError) -> OffsetError {
+    OffsetError::Records { base_offset, detail: error.to_string() }
 }
 
 fn offset_error(error: ReadError) -> OffsetError {

@@ -156,9 +156,9 @@ pub enum ProduceError {
     #[error("a client's batch may not say that it has log append time")]
     LogAppendTime,
     /// `INVALID_TIMESTAMP`, with `record_errors`: records from too far in the past or the future.
-    #[error("{} records have timestamps that the topic does not allow", errors.len())]
+    #[error("{} or more records have timestamps that the topic does not allow", errors.len())]
     Timestamps {
-        /// Which.
+        /// Which: the first thousand of them.
         errors: Vec<RecordError>,
     },
     /// `INVALID_TXN_STATE`: this broker has no transactions yet.
@@ -193,6 +193,9 @@ pub enum ProduceError {
 
 /// How much a client's batch may decompress to where its records must be read.
 const DECODE: DecodeBudget = DecodeBudget { max_bytes: 64 << 20, floor_bytes: 16 << 20, ratio: 200 };
+
+/// How many bad records of a batch are named: a small batch can hold millions.
+const RECORD_ERRORS_MAX: usize = 1000;
 
 /// A batch that passed all checks that need no lock.
 struct Checked {
@@ -233,7 +236,11 @@ impl Partition {
                     base_offset: sent.base_offset,
                     log_append_time: sent.log_append_time,
                     log_start,
-                    lsn: if cfg!(seeded_bug = "duplicate_before_durable") { Lsn::ZERO } else { sent.lsn },
+                    lsn: if duolog_env::seeded_bug("duplicate_before_durable") {
+                        Lsn::ZERO
+                    } else {
+                        sent.lsn
+                    },
                     duplicate: true,
                 });
             }
@@ -282,20 +289,19 @@ fn check(batch: Bytes, config: &TopicConfig, context: ProduceContext) -> Result<
     check_header(&header, context)?;
     check_timestamps(&batch, &header, config, context.arrival.to_ms())?;
 
-    let bytes = match config.compression {
-        Some(codec) if header.compression().ok() != Some(codec) => {
-            let bytes = recompress(&batch, &header, codec)?;
-            check_size(&bytes, config)?;
-            bytes
-        }
-        _ => batch,
-    };
-    if config.timestamp_type == TimestampType::CreateTime {
-        let header = BatchHeader::parse(&bytes).map_err(header_error)?;
-        return Ok(Checked { bytes, header });
+    let wanted = config.compression.filter(|codec| header.compression().ok() != Some(*codec));
+    if wanted.is_none() && config.timestamp_type == TimestampType::CreateTime {
+        return Ok(Checked { bytes: batch, header });
     }
+    let bytes = match wanted {
+        Some(codec) => recompress(&batch, &header, codec)?,
+        None => batch,
+    };
+    check_size(&bytes, config)?;
     let mut copy = BytesMut::from(bytes);
-    duolog_record::patch_log_append_time(&mut copy, context.arrival.to_ms());
+    if config.timestamp_type == TimestampType::LogAppendTime {
+        duolog_record::patch_log_append_time(&mut copy, context.arrival.to_ms());
+    }
     let header = BatchHeader::parse(&copy).map_err(header_error)?;
     Ok(Checked { bytes: copy.freeze(), header })
 }
@@ -368,6 +374,9 @@ fn check_timestamps(
         if timestamp.0 != -1 && (timestamp < earliest || timestamp > latest) {
             let problem = RecordProblem::Timestamp { timestamp, earliest, latest };
             errors.push(RecordError { batch_index: index, problem });
+            if errors.len() == RECORD_ERRORS_MAX {
+                break;
+            }
         }
     }
     if !errors.is_empty() {

@@ -1,6 +1,8 @@
 //! What the broker's tests share: a small broker that its test drives, batches, reading everything back.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "each test binary uses its part")]
 
+pub mod groups;
+
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,9 +82,14 @@ pub fn produce(broker: &Broker, partition: &Partition, batch: Bytes) -> Result<P
     partition.produce(batch, context(broker))
 }
 
+thread_local! {
+    static RUNTIME: tokio::runtime::Runtime =
+        tokio::runtime::Builder::new_current_thread().build().unwrap();
+}
+
 /// Runs a future that needs no other task.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
 /// All records from `from` up to the high watermark: offset and value.

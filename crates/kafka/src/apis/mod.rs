@@ -14,6 +14,7 @@ macro_rules! apis {
 }
 
 mod common;
+mod group;
 
 apis! {
     api_versions,
@@ -22,6 +23,17 @@ apis! {
     fetch,
     list_offsets,
     offset_for_leader_epoch,
+    find_coordinator,
+    join_group,
+    sync_group,
+    heartbeat,
+    leave_group,
+    offset_commit,
+    offset_fetch,
+    offset_delete,
+    list_groups,
+    describe_groups,
+    delete_groups,
     init_producer_id,
     create_topics,
     delete_topics,

@@ -176,7 +176,21 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Manifest>, OpenError>
     {
         return Err(missing(path));
     }
+    if let Some(newest) = &newest {
+        // A process that was killed may have written it and not synced it; from here on it is relied upon.
+        sync(env, dir, newest).map_err(|error| OpenError::io("syncing the manifest of", dir, error))?;
+    }
     Ok(newest)
+}
+
+fn sync(env: &Env, dir: &Path, manifest: &Manifest) -> io::Result<()> {
+    env.disk.open(&slot(dir, manifest.generation), OpenMode::ReadWrite)?.sync_data()?;
+    env.disk.sync_dir(dir)
+}
+
+/// The slot that a generation stands in.
+fn slot(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(SLOTS[(generation % 2) as usize])
 }
 
 /// The error for a directory whose manifests are gone although it holds data.
@@ -205,19 +219,15 @@ pub(crate) fn has_wal_groups(env: &Env, dir: &Path) -> bool {
 
 /// Writes `manifest` into the slot that its predecessor isn't in, and makes it durable.
 pub(crate) fn write(env: &Env, dir: &Path, manifest: &Manifest) -> io::Result<()> {
-    let path = dir.join(SLOTS[(manifest.generation % 2) as usize]);
+    let path = slot(dir, manifest.generation);
     let encoded = manifest.encode();
-    let (file, is_new) = match env.disk.open(&path, OpenMode::ReadWrite) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            (env.disk.open(&path, OpenMode::CreateNew)?, true)
-        }
-        other => (other?, false),
+    let file = match env.disk.open(&path, OpenMode::ReadWrite) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => env.disk.open(&path, OpenMode::CreateNew)?,
+        other => other?,
     };
     file.write_at(&encoded, 0)?;
     file.set_len(encoded.len() as u64)?;
     file.sync_data()?;
-    if is_new {
-        env.disk.sync_dir(dir)?;
-    }
-    Ok(())
+    // Also when the name was there: a process that was killed may have made it and not synced it.
+    env.disk.sync_dir(dir)
 }

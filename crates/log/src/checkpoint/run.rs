@@ -161,7 +161,7 @@ impl Checkpointer {
         let segments = log.segments.dir();
         log.env.disk.sync_files(segments, &touched).map_err(failed("syncing segments"))?;
         for dir in new_names {
-            if !cfg!(seeded_bug = "no_directory_sync") {
+            if !duolog_env::seeded_bug("no_directory_sync") {
                 log.env.disk.sync_dir(&dir).map_err(failed("syncing a segment directory"))?;
             }
         }

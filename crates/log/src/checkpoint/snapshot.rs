@@ -112,7 +112,7 @@ impl Snapshots {
         };
         file.write_at(&out, 0)?;
         file.sync_data()?;
-        if !cfg!(seeded_bug = "no_directory_sync") {
+        if !duolog_env::seeded_bug("no_directory_sync") {
             env.disk.sync_dir(&dir.join("snapshots"))?;
         }
         next.files.insert(generation, out.len() as u64);

@@ -39,6 +39,9 @@ impl Partition {
         // Still under the partition's lock: no later offset can get an earlier place in the WAL.
         let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true)?;
         state.next = end_offset;
+        if duolog_env::seeded_bug("high_watermark_before_sync") {
+            state.high_watermark = end_offset;
+        }
         Ok(Appended { base_offset, end_offset, lsn })
     }
 

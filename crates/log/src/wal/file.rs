@@ -176,7 +176,7 @@ impl WalFiles {
         created.allocate(self.size)?;
         // The length must be durable too: groups are synced by data only.
         created.sync_data()?;
-        if !cfg!(seeded_bug = "no_directory_sync") {
+        if !duolog_env::seeded_bug("no_directory_sync") {
             self.env.disk.sync_dir(&self.dir)?;
         }
         let file = self.env.disk.open(&path, self.mode)?;

@@ -104,7 +104,9 @@ pub(crate) fn recover(
             format!("the WAL file with sequence number {} before it is missing", walk.at.file_seq + 1),
         ));
     }
-    // What was read may so far stand in the disk's cache only; it is about to be served.
+    // What was read may so far stand in the disk's cache only; it is about to be served. The names too: a process
+    // that was killed may have made a file and not synced its directory, and the file is about to be used.
+    env.disk.sync_dir(files.dir()).map_err(|error| OpenError::io("syncing", files.dir(), error))?;
     current.file.sync_data().map_err(|error| OpenError::io("syncing", &current.path, error))?;
     walk.found.end = walk.at;
 

@@ -93,15 +93,13 @@ impl Writer {
             self.rotate(log)?;
         }
         let (group, header) = self.encode(entries, payload_bytes, size as usize, log.durability.lsn());
-        if cfg!(seeded_bug = "ack_before_sync") {
-            log.durability.advance(header.last_lsn());
-        }
-        if cfg!(seeded_bug = "high_watermark_before_sync") {
-            publish(log, self.file.header.seq, self.position, entries, self.next_lsn);
-        }
         self.file.claim(self.position + size);
         let began = log.env.clock.monotonic();
         match log.config.durability {
+            Durability::Sync if duolog_env::seeded_bug("ack_before_sync") => {
+                self.file.file.sync_data()?;
+                self.file.file.write_at(&group, self.position)?;
+            }
             Durability::Sync => self.file.file.write_durable(&group, self.position)?,
             Durability::Os => self.file.file.write_at(&group, self.position)?,
         }
@@ -118,9 +116,7 @@ impl Writer {
             return Ok(());
         }
         log.tail.push(self.file.header.seq, at, Bytes::from_owner(group));
-        if !cfg!(seeded_bug = "high_watermark_before_sync") {
-            publish(log, self.file.header.seq, at, entries, first_lsn);
-        }
+        publish(log, self.file.header.seq, at, entries, first_lsn);
         *log.point.lock() = self.point();
         log.durability.advance(header.last_lsn());
         Ok(())

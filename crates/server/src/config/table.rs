@@ -208,6 +208,8 @@ settings! {
         min_session_timeout: Span = "6s" in "1ms".."1d";
         /// The longest session timeout that a member may ask for.
         max_session_timeout: Span = "30m" in "1ms".."1d";
+        /// Members of a group at a time. One more is refused.
+        max_size: u32 = "2147483647" in "1".."2147483647";
     }
 
     /// What groups have committed.

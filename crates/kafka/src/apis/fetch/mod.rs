@@ -124,7 +124,9 @@ async fn handle(mut call: Call<'_>) -> Handled {
         Ok(begun) => {
             let mut kept = Kept { partitions: Partitions::default(), watch: Watch::new() };
             want_all(&mut kept, &request, by_id, |_, _| Source::default());
-            let answer = wait(&call, &request, &mut kept, Mode::Full).await.into_answer(&kept.partitions, door);
+            let round = wait(&call, &request, &mut kept, Mode::Full).await;
+            round.settle(&mut kept.partitions);
+            let answer = round.into_answer(&kept.partitions, door);
             let session_id = if matches!(begun, Begun::Full) { keep(door, kept, by_id) } else { 0 };
             reply(&call, FetchAnswer { session_id, read_committed, ..answer })
         }
@@ -186,6 +188,9 @@ async fn wait(call: &Call<'_>, request: &FetchRequest, kept: &mut Kept, mode: Mo
     let mut last = max_wait.is_zero() || kept.partitions.is_empty();
     loop {
         let seen_before = kept.watch.bytes_seen();
+        for token in kept.watch.take_ready() {
+            kept.partitions.mark(token);
+        }
         let round = collect(door, &mut kept.partitions, &kept.watch, max_bytes, mode).await;
         let found = round.bytes() as u64;
         if last || round.is_urgent() || found >= min_bytes {
@@ -209,7 +214,7 @@ async fn wait(call: &Call<'_>, request: &FetchRequest, kept: &mut Kept, mode: Mo
             let mut urgent = last;
             for token in kept.watch.take_ready() {
                 kept.partitions.mark(token);
-                urgent |= kept.partitions.slot_of(token).is_some_and(|slot| slot.handle.ended(&slot.wanted));
+                urgent |= kept.partitions.slot_of(token).is_some_and(|slot| slot.handle.ended(door, &slot.wanted));
             }
             if urgent || found + (kept.watch.bytes_seen() - seen_before) >= min_bytes {
                 break;

@@ -66,6 +66,8 @@ pub(crate) async fn collect(
         }
         let Some(slot) = partitions.slot_mut(place) else { continue };
         let found = match slot.handle.partition.clone() {
+            // A partition at its end doesn't say that it was deleted.
+            Some(partition) if !is_there(door, &partition) => Err(slot.handle.lost(&slot.wanted.topic)),
             Some(partition) => Ok(partition),
             None => slot.handle.find(door, &slot.wanted.topic, slot.wanted.partition),
         };
@@ -92,11 +94,7 @@ pub(crate) async fn collect(
             }
             Err(mut failed) => {
                 if failed.error == ErrorCode::UnknownTopicOrPartition {
-                    // Deleted. A topic of the same name may be there next time.
-                    slot.handle = Source::default();
-                    if matches!(slot.wanted.topic, TopicRef::Id(_)) {
-                        failed.error = ErrorCode::UnknownTopicId;
-                    }
+                    failed.error = slot.handle.lost(&slot.wanted.topic);
                 }
                 round.failed_with(place, failed.answer(slot.wanted.partition));
             }
@@ -289,10 +287,26 @@ impl Source {
         self.guard = self.partition.as_ref().map(|partition| partition.watch(watch, token));
     }
 
-    /// Whether what is wanted isn't there any more, so that waiting for bytes is in vain.
-    pub(crate) fn ended(&self, wanted: &Wanted) -> bool {
-        self.partition.as_ref().is_some_and(|partition| partition.log_start().0 > wanted.fetch_offset)
+    /// The partition was deleted: lets go of it, since a topic of the same name may be there next time, and says
+    /// what the client is told.
+    fn lost(&mut self, topic: &TopicRef) -> ErrorCode {
+        *self = Self::default();
+        match topic {
+            TopicRef::Id(_) => ErrorCode::UnknownTopicId,
+            TopicRef::Name(_) => ErrorCode::UnknownTopicOrPartition,
+        }
     }
+
+    /// Whether what is wanted isn't there any more, so that waiting for bytes is in vain.
+    pub(crate) fn ended(&self, door: &Door, wanted: &Wanted) -> bool {
+        self.partition.as_ref().is_some_and(|partition| {
+            partition.log_start().0 > wanted.fetch_offset || !is_there(door, partition)
+        })
+    }
+}
+
+fn is_there(door: &Door, partition: &Partition) -> bool {
+    door.broker.catalog().topic_by_id(partition.topic_id()).is_some()
 }
 
 /// Room for the bytes that a round may read, counted with the replies that wait, so that many readers at once

@@ -11,17 +11,20 @@
 //! Transactions: a request with a transactional id fails with INVALID_TXN_STATE, since none can be ongoing.
 //! Source: Kafka's `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`.
 
+mod request;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use duolog_broker::Topic;
 use duolog_broker::partition::{ProduceContext, ProduceError, Produced};
 use duolog_types::Lsn;
-use kafka_wire::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_wire::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_wire::{ProduceRequest, ProduceResponse};
+use kafka_wire::ProduceResponse;
+
+use request::TopicData;
 
 use super::common::{partition, text};
 use crate::dispatch::{Api, Call, Handled};
@@ -47,12 +50,12 @@ const ZSTD_VERSION: i16 = 7;
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let arrival = call.door.broker.now();
-    let request: ProduceRequest = call.decode()?;
+    let request = call.decode_with(request::decode)?;
     let context = ProduceContext { arrival, allow_zstd: call.version >= ZSTD_VERSION };
     let refusal = refusal(&request);
     let mut after = Lsn::ZERO;
-    let mut responses = Vec::with_capacity(request.topic_data.len());
-    for topic in request.topic_data {
+    let mut responses = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
         responses.push(produce_topic(&call, topic, context, refusal, &mut after));
     }
     call.count_errors(codes(&responses));
@@ -84,7 +87,7 @@ fn codes(responses: &[TopicProduceResponse]) -> impl Iterator<Item = i16> {
 }
 
 /// Why nothing of the request is appended, if so.
-fn refusal(request: &ProduceRequest) -> Option<(ErrorCode, &'static str)> {
+fn refusal(request: &request::Request) -> Option<(ErrorCode, &'static str)> {
     if !matches!(request.acks, -1..=1) {
         return Some((ErrorCode::InvalidRequiredAcks, "acks is none of -1, 0 and 1"));
     }
@@ -96,43 +99,43 @@ fn refusal(request: &ProduceRequest) -> Option<(ErrorCode, &'static str)> {
 
 fn produce_topic(
     call: &Call<'_>,
-    data: TopicProduceData,
+    data: TopicData,
     context: ProduceContext,
     refusal: Option<(ErrorCode, &'static str)>,
     after: &mut Lsn,
 ) -> TopicProduceResponse {
     let topic = match refusal {
         Some((code, why)) => Err((code, why)),
-        None if call.version >= 13 => call.door.topic_by_id(data.topic_id).map_err(|code| (code, "no topic has this id")),
+        None if call.version >= 13 => call.door.topic_by_id(data.id).map_err(|code| (code, "no topic has this id")),
         None => call.door.topic(&data.name).map_err(|code| (code, "no topic has this name")),
     };
     let partition_responses = data
-        .partition_data
+        .partitions
         .into_iter()
-        .map(|one| match &topic {
-            Ok(topic) => produce_partition(topic, one, context, after),
-            Err((code, why)) => failed(one.index, *code, why),
+        .map(|(index, records)| match &topic {
+            Ok(topic) => produce_partition(topic, index, records.unwrap_or_default(), context, after),
+            Err((code, why)) => failed(index, *code, why),
         })
         .collect();
     message!(TopicProduceResponse {
         name: data.name,
-        topic_id: data.topic_id,
+        topic_id: data.id,
         partition_responses: partition_responses,
     })
 }
 
 fn produce_partition(
     topic: &Arc<Topic>,
-    data: PartitionProduceData,
+    index: i32,
+    records: Bytes,
     context: ProduceContext,
     after: &mut Lsn,
 ) -> PartitionProduceResponse {
-    let index = data.index;
     let partition = match partition(topic, index) {
         Ok(partition) => partition,
         Err(code) => return failed(index, code, "the topic has no such partition"),
     };
-    match partition.produce(data.records.unwrap_or_default(), context) {
+    match partition.produce(records, context) {
         Ok(produced) => {
             *after = (*after).max(produced.lsn);
             appended(index, &produced)
