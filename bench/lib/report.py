@@ -13,11 +13,11 @@ class Report:
     def __init__(self, repository):
         self.repository, self.figures = repository, []
 
-    def add(self, item, name, value, unit="", goal=None, way=AT_MOST, note=""):
-        """`goal` None: a figure that others are made of, or that is only to be looked at."""
-        met = None if goal is None else (value <= goal if way == AT_MOST else value >= goal)
+    def add(self, item, name, value, unit="", goal=None, way=AT_MOST, note="", disturbed=False):
+        """`goal` None: a figure that others are made of, or that is only to be looked at. What was `disturbed` is not judged."""
+        met = None if goal is None or disturbed else (value <= goal if way == AT_MOST else value >= goal)
         figure = {"item": item, "figure": name, "value": round(value, 4), "unit": unit, "goal": goal, "way": way if goal is not None else None,
-                  "met": met, "note": note, "load": round(os.getloadavg()[0], 2)}
+                  "met": met, "disturbed": disturbed, "note": note, "load": round(os.getloadavg()[0], 2)}
         self.figures.append(figure)
         print(json.dumps(figure), flush=True)
 
@@ -25,7 +25,7 @@ class Report:
         rows = ["| item | figure | value | goal | |", "|---|---|---|---|---|"]
         for one in self.figures:
             goal = "" if one["goal"] is None else f"{one['way']} {number(one['goal'])}"
-            met = {None: "", True: "met", False: "**missed**"}[one["met"]]
+            met = "disturbed: doesn't count" if one["disturbed"] else {None: "", True: "met", False: "**missed**"}[one["met"]]
             note = f" ({one['note']})" if one["note"] else ""
             rows.append(f"| {one['item']} | {one['figure']}{note} | {number(one['value'])} {one['unit']} | {goal} | {met} |")
         return "\n".join(rows)

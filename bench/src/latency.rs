@@ -27,26 +27,36 @@ pub fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
     let client = Client::connect(args.bootstrap, &args.topic, args.value_bytes)?;
 
     let [mut direct, mut cached, mut last_to_first, mut whole_call, mut seen] = [const { Samples::new() }; 5];
+    // Of each round, so that a disturbance of some rounds doesn't decide the ratio.
+    let (mut raw_ratios, mut client_ratios) = (Vec::new(), Vec::new());
     // One round more than counts: caches, connections and the broker's paths are warm after it.
     for round in 0..=args.rounds {
-        if round == 1 {
-            for samples in [&mut direct, &mut cached, &mut last_to_first, &mut whole_call, &mut seen] {
-                *samples = Samples::new();
-            }
-        }
+        let [mut bare_now, mut raw_now, mut client_now] = [const { Samples::new() }; 3];
         for _ in 0..args.samples {
-            direct.add(bare.direct()?);
+            bare_now.add(bare.direct()?);
         }
         for _ in 0..args.samples {
             let (call, reply) = raw.send()?;
-            whole_call.add(call);
-            last_to_first.add(reply);
+            raw_now.add(reply);
+            if round > 0 {
+                whole_call.add(call);
+            }
         }
         for _ in 0..args.samples {
-            seen.add(client.send()?);
+            client_now.add(client.send()?);
         }
         for _ in 0..args.samples {
-            cached.add(bare.cached()?);
+            let took = bare.cached()?;
+            if round > 0 {
+                cached.add(took);
+            }
+        }
+        if round > 0 {
+            raw_ratios.push(raw_now.p50_us() / bare_now.p50_us());
+            client_ratios.push(client_now.p50_us() / bare_now.p50_us());
+            direct.join(bare_now);
+            last_to_first.join(raw_now);
+            seen.join(client_now);
         }
     }
     Ok(json!({
@@ -56,7 +66,14 @@ pub fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
         "raw": last_to_first.report(),
         "raw_with_send": whole_call.report(),
         "client": seen.report(),
+        "raw_over_bare": median(raw_ratios),
+        "client_over_bare": median(client_ratios),
     }))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// One connection with nothing between it and the clock.

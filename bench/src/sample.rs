@@ -32,6 +32,11 @@ impl Samples {
         sorted.get(rank.saturating_sub(1)).map_or(f64::NAN, |sample| sample.as_secs_f64() * 1e6)
     }
 
+    /// The median, in microseconds.
+    pub fn p50_us(&self) -> f64 {
+        self.percentile_us(50.0)
+    }
+
     /// What is printed of them.
     pub fn report(&self) -> Value {
         json!({
