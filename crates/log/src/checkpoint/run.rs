@@ -157,9 +157,12 @@ impl Checkpointer {
         for core in cores {
             let part = self.write_partition(log, cut, core, &mut touched, &mut new_names)?;
             written.push(part);
+            // Files stay open until they are synced, and there may be more partitions than the process may have files.
+            if touched.len() >= log.config.max_open_files {
+                sync_segments(log, &mut touched)?;
+            }
         }
-        let segments = log.segments.dir();
-        log.env.disk.sync_files(segments, &touched).map_err(failed("syncing segments"))?;
+        sync_segments(log, &mut touched)?;
         for dir in new_names {
             if !duolog_env::seeded_bug("no_directory_sync") {
                 log.env.disk.sync_dir(&dir).map_err(failed("syncing a segment directory"))?;
@@ -210,6 +213,13 @@ impl Checkpointer {
         let segments = writer.finish().map_err(failed("writing a segment"))?;
         Ok(Written { core: core.clone(), drained, segments })
     }
+}
+
+/// Makes what was written to `touched` durable, and lets go of the files.
+fn sync_segments(log: &Shared, touched: &mut Vec<Arc<dyn File>>) -> Result<(), CheckpointError> {
+    log.env.disk.sync_files(log.segments.dir(), touched).map_err(failed("syncing segments"))?;
+    touched.clear();
+    Ok(())
 }
 
 /// A batch's bytes, from memory or from the WAL.
