@@ -118,7 +118,8 @@ def recovery(machine, report, scale):
         got = bench(machine, "fill", duolog.address, topic="recovery", partitions=10_000, bytes=segments)
         report.add("recovery", "written before the last checkpoint", got["bytes"] / MIB, "MiB", note=f"{got['bytes_per_second'] / MIB:.0f} MiB/s over 10,000 partitions")
         began = time.monotonic()
-        duolog.stop()
+        if code := duolog.stop():
+            raise SystemExit(f"a clean stop ended with {code}\n{duolog.log_tail()}")
         report.add("recovery", "clean stop with a checkpoint of what was left", time.monotonic() - began, "s")
         began = time.monotonic()
         second = start_duolog(machine, directory=duolog.directory, settings=never)
