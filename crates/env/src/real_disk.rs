@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 
 use crate::disk::{Disk, File, Lock, OpenMode, Space};
 
@@ -179,6 +179,11 @@ impl File for RealFile {
             other => Ok(other?),
         }
     }
+
+    fn written_until(&self, from: u64) -> io::Result<u64> {
+        // Blocks that are only allocated count as holes. A file system without holes says its end.
+        Ok(rustix::fs::seek(&self.file, SeekFrom::Hole(from))?)
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +203,18 @@ mod tests {
         let mut back = AlignedBuf::zeroed(SECTOR_BYTES);
         assert_eq!(file.read_at(&mut back, SECTOR_BYTES as u64).unwrap(), SECTOR_BYTES);
         assert_eq!(back.as_ref(), block.as_ref());
+    }
+
+    #[test]
+    fn blocks_that_were_only_allocated_are_told_from_written_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&dir.path().join("wal"), OpenMode::CreateNew).unwrap();
+        file.allocate(16 * SECTOR_BYTES as u64).unwrap();
+        file.write_durable(&[7; 4 * SECTOR_BYTES], 0).unwrap();
+        let until = file.written_until(0).unwrap();
+        // Larger blocks, or a file system that doesn't know holes, may say more; never less.
+        assert!((4 * SECTOR_BYTES as u64..=16 * SECTOR_BYTES as u64).contains(&until), "{until}");
+        assert!(file.written_until(8 * SECTOR_BYTES as u64).unwrap() >= 8 * SECTOR_BYTES as u64);
     }
 
     #[test]

@@ -109,6 +109,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
     })?;
     // What a torn group left behind this point is overwritten or stays as noise: no byte of it can pass for a group
     // header, since none but the log knows the file's epoch.
+    file.resume_filling(point.position);
     let writer = Writer::resume(file, point);
 
     let Replay { partitions, tables, changed, .. } = replay;

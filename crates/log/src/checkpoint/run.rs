@@ -46,10 +46,6 @@ pub(crate) enum CheckpointError {
     Poisoned(#[from] Poisoned),
 }
 
-/// Partitions that are written before one sync: each holds up to two files open until then, and more when its
-/// segment is full.
-const PARTITIONS_AT_ONCE: usize = 128;
-
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
     move |source| match is_no_room(&source) {
         true => CheckpointError::Full(source),
@@ -162,15 +158,18 @@ impl Checkpointer {
         cut: Lsn,
         cores: &[Arc<Core>],
     ) -> Result<Vec<Written>, CheckpointError> {
+        let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
-        for some in cores.chunks(PARTITIONS_AT_ONCE) {
-            let mut touched = Vec::new();
-            for core in some {
-                written.push(self.write_partition(log, cut, core, &mut touched, &mut new_names)?);
+        for core in cores {
+            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names)?;
+            written.push(part);
+            // Files stay open until they are synced, and there may be more partitions than the process may have files.
+            if touched.len() >= log.config.max_open_files {
+                sync_segments(log, &mut touched)?;
             }
-            log.env.disk.sync_files(log.segments.dir(), &touched).map_err(failed("syncing segments"))?;
         }
+        sync_segments(log, &mut touched)?;
         for dir in new_names {
             if !duolog_env::seeded_bug("no_directory_sync") {
                 log.env.disk.sync_dir(&dir).map_err(failed("syncing a segment directory"))?;
@@ -221,6 +220,13 @@ impl Checkpointer {
         let segments = writer.finish().map_err(failed("writing a segment"))?;
         Ok(Written { core: core.clone(), drained, segments })
     }
+}
+
+/// Makes what was written to `touched` durable, and lets go of the files.
+fn sync_segments(log: &Shared, touched: &mut Vec<Arc<dyn File>>) -> Result<(), CheckpointError> {
+    log.env.disk.sync_files(log.segments.dir(), touched).map_err(failed("syncing segments"))?;
+    touched.clear();
+    Ok(())
 }
 
 /// A batch's bytes, from memory or from the WAL.

@@ -42,6 +42,15 @@ impl WalFile {
         }
     }
 
+    /// Has the background zero what was never written behind `end`, where the log ends in a file that recovery
+    /// found. Before the first write only.
+    pub(crate) fn resume_filling(&self, end: u64) {
+        // Without an answer the file counts as written: its syncs are slower, that's all.
+        if let Ok(written) = self.file.written_until(end) {
+            self.filled.store(padded(written.max(end)), Ordering::Release);
+        }
+    }
+
     /// Zeroes the next chunk ahead of the writer; `false` when the file is full of written blocks.
     pub(crate) fn fill_chunk(&self, size: u64) -> io::Result<bool> {
         let _guard = self.filling.lock();
