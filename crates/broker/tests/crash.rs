@@ -415,7 +415,7 @@ fn no_crash_breaks_what_a_client_was_told() {
     let images = std::env::var("DUOLOG_CRASH_IMAGES").ok().and_then(|count| count.parse().ok());
     let mut explorer =
         Explorer::new(1, "cargo test -p duolog-broker --test crash").with_replay_from_env().unwrap();
-    explorer.images = images.unwrap_or(2_000);
+    explorer.images = images.unwrap_or(6_000);
     explorer.threads = if images.is_some() { 2 } else { 1 };
     let report = explorer.run(workload, check);
     println!("{report:?}");
