@@ -27,7 +27,7 @@ use crate::stats::{Counters, LogStats};
 use crate::table::{Table, TableId};
 use crate::tail::Tail;
 use crate::threads::{self, Threads};
-use crate::wal::file::WalFiles;
+use crate::wal::file::{Prepared, WalFiles};
 use crate::wal::writer::{DurablePoint, Writer};
 
 /// Everything that the log's parts share. Each part has its own lock, and none is taken inside another's but in the
@@ -172,7 +172,7 @@ impl Log {
     /// # Errors
     /// What the disk said; unless it is only full, the log has then stopped.
     pub fn prepare_wal(&self) -> io::Result<bool> {
-        self.shared.prepare_wal()
+        self.shared.prepare_wal().map(|did| did != Prepared::Nothing)
     }
 
     /// Commits what waits, records that it is durable, makes a checkpoint, ends the threads. Blocks on the disk.
@@ -226,9 +226,9 @@ impl Shared {
 
     /// One step of making WAL files ahead of the writer. A failed sync stops the log here too: the kernel may call
     /// clean what it lost, so that the name of a file that is made later would be lost with all that it holds.
-    pub(crate) fn prepare_wal(&self) -> io::Result<bool> {
+    pub(crate) fn prepare_wal(&self) -> io::Result<Prepared> {
         if self.durability.poisoned().is_some() {
-            return Ok(false);
+            return Ok(Prepared::Nothing);
         }
         self.wal_files.prepare_step().inspect_err(|error| {
             if !is_no_room(error) {

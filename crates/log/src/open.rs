@@ -83,7 +83,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
     })?;
 
     let mode = recovery::open_mode(config.durability);
-    let wal_files = WalFiles::new(env, dir.join("wal"), config.wal_file_bytes, mode);
+    let wal_files = WalFiles::new(env, dir.join("wal"), config.wal_file_bytes, config.checkpoint_bytes, mode);
     let manifest = manifest::read(env, &dir)?;
     let is_new = manifest.is_none();
     let manifest = match manifest {

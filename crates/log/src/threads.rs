@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::error::OpenError;
 use crate::log::Shared;
 use crate::queue::News;
+use crate::wal::file::Prepared;
 
 /// So long the WAL is quiet before the last group's durability is recorded.
 const SEAL_AFTER: Duration = Duration::from_millis(5);
@@ -82,19 +83,18 @@ fn write(log: &Shared) {
 /// Zeroes WAL files ahead of the writer and keeps a spare.
 fn prepare(log: &Shared) {
     loop {
-        let more = log.prepare_wal().unwrap_or_else(|error| {
+        let did = log.prepare_wal().unwrap_or_else(|error| {
             tracing::warn!(%error, "a WAL file can't be prepared");
-            false
+            Prepared::Nothing
         });
         let mut stopping = log.stopping.lock();
         if *stopping {
             return;
         }
-        let rate = log.config.background_bytes_per_second;
-        let pause = match (more, rate) {
-            (true, 0) => continue,
-            (true, rate) => Duration::from_secs_f64((1 << 20) as f64 / rate as f64),
-            (false, _) => TICK,
+        let pause = match (did, log.config.background_bytes_per_second) {
+            (Prepared::InUse, _) | (Prepared::Spare, 0) => continue,
+            (Prepared::Spare, rate) => Duration::from_secs_f64((1 << 20) as f64 / rate as f64),
+            (Prepared::Nothing, _) => TICK,
         };
         log.stop_or_work.wait_for(&mut stopping, pause);
         if *stopping {

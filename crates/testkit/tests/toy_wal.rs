@@ -1,5 +1,6 @@
 //! The crash explorer on a write-ahead log of a page's length: the correct one survives everything, and each
 //! well-known mistake is found.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::io;
 use std::path::Path;

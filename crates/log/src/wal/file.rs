@@ -18,8 +18,8 @@ use super::layout::{FILE_HEADER_BYTES, FileHeader, padded};
 
 /// How much is zeroed in one go: bounds how long the writer waits for the background.
 const FILL_CHUNK_BYTES: u64 = 1 << 20;
-/// Spares kept; more are deleted.
-const SPARES_MAX: usize = 2;
+/// Spares kept at least; more are deleted, unless checkpoints free more at a time.
+const SPARES_MIN: usize = 2;
 
 /// A WAL file that is or was part of the log.
 #[derive(Debug)]
@@ -86,12 +86,25 @@ pub(crate) struct Spare {
     pub filled: u64,
 }
 
+/// What a step of preparation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prepared {
+    /// Zeroed a part of the file in use, ahead of the writer: more is urgent, since a sync of blocks that were never
+    /// written takes several times as long.
+    InUse,
+    /// Went on with a spare: more may take its time.
+    Spare,
+    /// There is nothing to do.
+    Nothing,
+}
+
 /// All WAL files of a data directory.
 pub(crate) struct WalFiles {
     env: Env,
     dir: PathBuf,
     size: u64,
     mode: OpenMode,
+    spares_max: usize,
     live: RwLock<BTreeMap<u64, Arc<WalFile>>>,
     spares: Mutex<Vec<Spare>>,
     /// Files that left the log while a reader still held them.
@@ -100,12 +113,15 @@ pub(crate) struct WalFiles {
 }
 
 impl WalFiles {
-    pub(crate) fn new(env: &Env, dir: PathBuf, size: u64, mode: OpenMode) -> Self {
+    /// `reuse_bytes` is what a checkpoint frees at a time: so much is kept as spares, so that a log in full flow
+    /// writes into old files and never into blocks that were never written.
+    pub(crate) fn new(env: &Env, dir: PathBuf, size: u64, reuse_bytes: u64, mode: OpenMode) -> Self {
         Self {
             env: env.clone(),
             dir,
             size,
             mode,
+            spares_max: SPARES_MIN.max(usize::try_from(reuse_bytes.div_ceil(size)).unwrap_or(SPARES_MIN) + 1),
             live: RwLock::default(),
             spares: Mutex::default(),
             retired: Mutex::default(),
@@ -192,21 +208,21 @@ impl WalFiles {
         Ok(Spare { path, file, filled: 0 })
     }
 
-    /// One step of background work: fills the file in use, else makes a spare. `false` when nothing is left to do.
-    pub(crate) fn prepare_step(&self) -> io::Result<bool> {
+    /// One step of background work: fills the file in use, else makes a spare.
+    pub(crate) fn prepare_step(&self) -> io::Result<Prepared> {
         self.reclaim_retired();
         let current = self.live.read().last_key_value().map(|(_, file)| file.clone());
         if let Some(current) = current
             && current.fill_chunk(self.size)?
         {
-            return Ok(true);
+            return Ok(Prepared::InUse);
         }
         let spare = {
             let mut spares = self.spares.lock();
             match spares.iter().position(|spare| spare.filled < self.size) {
                 Some(index) => Some(spares.swap_remove(index)),
                 None if spares.is_empty() => None,
-                None => return Ok(false),
+                None => return Ok(Prepared::Nothing),
             }
         };
         let mut spare = match spare {
@@ -219,7 +235,7 @@ impl WalFiles {
             spare.filled += len;
         }
         self.spares.lock().push(spare);
-        filled.map(|()| true)
+        filled.map(|()| Prepared::Spare)
     }
 
     /// Takes the files below `seq` out of the log; they become spares, or are deleted, once no reader holds them.
@@ -243,7 +259,7 @@ impl WalFiles {
             }
             let file = retired.swap_remove(index);
             let mut spares = self.spares.lock();
-            if spares.len() < SPARES_MAX && file.file.len().is_ok_and(|len| len == self.size) {
+            if spares.len() < self.spares_max && file.file.len().is_ok_and(|len| len == self.size) {
                 spares.push(Spare { path: file.path.clone(), file: file.file.clone(), filled: self.size });
             } else if let Err(error) = self.env.disk.remove(&file.path) {
                 tracing::warn!(path = %file.path.display(), %error, "a WAL file that isn't needed any more can't be removed");
