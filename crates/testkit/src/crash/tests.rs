@@ -22,6 +22,9 @@ enum Known {
     Overwritten(String, u64),
 }
 
+/// A file and what its slots hold that no sync has covered.
+type Written = (Arc<dyn File>, BTreeMap<u64, u8>);
+
 const SECTOR: usize = 512;
 const SLOTS: u64 = 24;
 
@@ -29,7 +32,7 @@ const SLOTS: u64 = 24;
 /// different values over time.
 fn random_workload(run: &Run<Known>) {
     let (disk, rng) = (run.disk(), run.rng());
-    let mut files: BTreeMap<String, (Arc<dyn File>, BTreeMap<u64, u8>)> = BTreeMap::new();
+    let mut files: BTreeMap<String, Written> = BTreeMap::new();
     let mut unsynced_names: BTreeSet<String> = BTreeSet::new();
     for step in 0..60u64 {
         let name = format!("file{}", rng.below(3));
