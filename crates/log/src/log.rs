@@ -30,6 +30,9 @@ use crate::threads::{self, Threads};
 use crate::wal::file::{Prepared, WalFiles};
 use crate::wal::writer::{DurablePoint, Writer};
 
+/// So many bytes the background writes at full speed before it waits.
+const THROTTLE_BYTES: u64 = 1 << 20;
+
 /// Everything that the log's parts share. Each part has its own lock, and none is taken inside another's but in the
 /// order partition, queue.
 pub(crate) struct Shared {
@@ -52,6 +55,8 @@ pub(crate) struct Shared {
     pub checkpointer: Mutex<Checkpointer>,
     /// WAL bytes written when the newest checkpoint was cut.
     pub checkpointed_wal_bytes: AtomicU64,
+    /// Bytes that the checkpoint wrote and hasn't waited for yet.
+    pub unpaid_bytes: AtomicU64,
     /// Wakes the background threads, and tells them to end.
     pub stopping: Mutex<bool>,
     pub stop_or_work: Condvar,
@@ -298,17 +303,22 @@ impl Shared {
         self.stop_or_work.notify_all();
     }
 
-    /// Waits as long as writing `bytes` may take in the background, so that it doesn't move the WAL's p99.
+    /// Waits as long as writing `bytes` may take in the background, so that it doesn't move the WAL's p99. Waits for
+    /// a mebibyte at a time: a timer takes longer than the write of one batch.
     pub(crate) fn throttle(&self, bytes: u64) {
         self.stats.checkpoint_bytes.fetch_add(bytes, Ordering::Relaxed);
         let rate = self.config.background_bytes_per_second;
-        if rate == 0 || !self.config.threads || bytes == 0 {
+        if rate == 0 || !self.config.threads {
             return;
         }
+        let unpaid = self.unpaid_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if unpaid < THROTTLE_BYTES {
+            return;
+        }
+        self.unpaid_bytes.store(0, Ordering::Relaxed);
         let mut stopping = self.stopping.lock();
         if !*stopping {
-            let pause = Duration::from_secs_f64(bytes as f64 / rate as f64);
-            self.stop_or_work.wait_for(&mut stopping, pause);
+            self.stop_or_work.wait_for(&mut stopping, Duration::from_secs_f64(unpaid as f64 / rate as f64));
         }
     }
 

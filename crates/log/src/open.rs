@@ -136,6 +136,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
         writer: Mutex::new(writer),
         checkpointer: Mutex::new(Checkpointer::new(&manifest)),
         checkpointed_wal_bytes: AtomicU64::new(0),
+        unpaid_bytes: AtomicU64::new(0),
         stopping: Mutex::new(false),
         stop_or_work: Condvar::new(),
         recovery: RecoveryReport {
