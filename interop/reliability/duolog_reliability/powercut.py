@@ -176,6 +176,9 @@ class Run:
             incarnation = self.disks - 1
             self.history.op("admin", "ok", "delete-topic", {"topic": "cut", "incarnation": incarnation,
                                                             "partitions": LOAD_PARTITIONS})
+            # The load makes it again on the new disk, before it tells the console anything.
+            self.history.op("admin", "info", "create-topic", {"topic": "cut", "incarnation": self.disks,
+                                                              "partitions": LOAD_PARTITIONS})
         self.names.set("cut", self.disks)
         self.keys = [f"cut@{self.disks}/{partition}" for partition in range(LOAD_PARTITIONS)]
         self.disks += 1
