@@ -75,6 +75,7 @@ class Checker:
         self._position = {}          # (process, key) -> last polled offset
         self._reading = {}           # process -> {key: (unverified, polled, end)} at a read-all's invoke
         self._commits = {}           # (group, key) -> [last acknowledged, attempts since]
+        self._died_committing = set()  # (group, key) whose machine died with commits under way
         self._committed_at = {}      # process -> bounds at a committed's invoke
         self._topics = {}            # topic -> [state, partitions, incarnation]
         self._dropped = set()        # keys of deleted topics: a late poll or commit of one says nothing
@@ -306,6 +307,9 @@ class Checker:
             state = self._commits.setdefault((value["group"], name), [None, set()])
             if kind == "invoke":
                 state[1].add(offset)
+            elif kind == "info":
+                # The machine died: nobody knows which commits were under way (offset null).
+                self._died_committing.add((value["group"], name))
             elif kind == "ok":
                 self.info["commits"] += 1
                 state[0] = offset
@@ -334,6 +338,8 @@ class Checker:
                 continue  # a commit that was acknowledged while the question was on its way
             elif acked is None and offset is not None and now_acked is not None and offset <= now_acked:
                 continue
+            elif (group, name) in self._died_committing and offset is not None and (acked is None or offset > acked):
+                continue  # newer than what was acknowledged: a commit that was under way
             else:
                 self.anomaly("unexpected-commit", group=group, key=name, committed=offset, acknowledged=acked)
 

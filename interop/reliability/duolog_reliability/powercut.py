@@ -111,6 +111,7 @@ class Served:
             run.admin.list()
             run.reader.read_all(run.keys, timeout=60)
             for group, keys in sorted(run.groups.items()):
+                run.history.op(group, "info", "commit", {"group": group, "offsets": dict.fromkeys(sorted(keys))})
                 run.reader.committed(group, sorted(keys))
             status = self.broker.terminate()
             if status not in (0, 143):  # a JVM that is told to end says 143
