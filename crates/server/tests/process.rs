@@ -28,8 +28,12 @@ struct Broker {
 
 impl Broker {
     fn start(dir: &Path) -> Self {
-        let dir = dir.to_str().unwrap();
-        let mut child = serve(dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::of(serve(dir.to_str().unwrap()).stderr(Stdio::null()))
+    }
+
+    /// Starts `command`, which says where its stderr goes.
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut lines = Vec::new();
         while !lines.last().is_some_and(|line: &String| line.starts_with("acks ")) {
@@ -114,6 +118,24 @@ fn a_broker_says_where_it_is_is_ready_and_ends_cleanly() {
     let again = Broker::start(dir.path());
     assert!(again.value("data").contains("(recovered in "), "{:?}", again.lines);
     assert_eq!(again.terminate(), 0);
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_stops_neither_the_broker_nor_its_clean_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reader, nobody_reads) = std::io::pipe().unwrap();
+    drop(reader);
+    for stderr in [full(), nobody_reads.into()] {
+        let broker = Broker::of(serve(dir.path().to_str().unwrap()).stderr(stderr));
+        broker.tool(&["topic", "list"], "");
+        // The end logs at least two lines.
+        assert_eq!(broker.terminate(), 0);
+    }
+}
+
+/// A file that nothing can be written to.
+fn full() -> Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
 }
 
 #[test]
