@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 fn duolog(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_duolog"));
@@ -136,6 +137,72 @@ fn a_stderr_that_takes_nothing_stops_neither_the_broker_nor_its_clean_end() {
 /// A file that nothing can be written to.
 fn full() -> Stdio {
     std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn too_few_open_files_mean_fewer_connections_and_not_a_log_that_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = with_open_files(800, &serve(dir.path().to_str().unwrap()));
+    // 512 are the segments' and 256 the rest of the broker's.
+    const LEFT: usize = 800 - 512 - 256;
+    let mut broker = Broker::of(command.stderr(Stdio::piped()));
+    let mut stderr = broker.child.stderr.take().unwrap();
+
+    let address = broker.value("kafka").to_owned();
+    let mut connections: Vec<TcpStream> =
+        (0..LEFT + 8).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // They are let in or closed in their order, so once the last is closed all have been.
+    let last = connections.last_mut().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert!(is_closed(last), "more connections than files are left for");
+    for (index, connection) in connections.iter_mut().enumerate() {
+        connection.set_nonblocking(true).unwrap();
+        assert_eq!(is_closed(connection), index >= LEFT, "connection {index}");
+    }
+
+    assert_eq!(broker.terminate(), 0);
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(said.contains("in_force=32 max_connections=20000 open_files=800 needed=20768"), "{said}");
+    assert!(said.contains("LimitNOFILE"), "{said}");
+}
+
+/// `command`, where no more than `files` may be open.
+fn with_open_files(files: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.env_clear().env("NO_COLOR", "1").stdin(Stdio::null());
+    limited
+}
+
+/// Whether the other side has closed; a connection with nothing to read within its time is open.
+fn is_closed(connection: &mut TcpStream) -> bool {
+    match connection.read(&mut [0]) {
+        Ok(0) => true,
+        Ok(_) => panic!("nothing was asked"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            true
+        }
+    }
+}
+
+#[test]
+fn a_stdout_that_takes_nothing_does_not_keep_the_broker_from_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    // Its warning is how this test knows that it got past its startup lines.
+    let mut command = with_open_files(800, &serve(dir.path().to_str().unwrap()));
+    let mut child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    assert!(stderr.read_line(&mut line).unwrap() > 0, "ended before it served");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{line}{rest}");
 }
 
 #[test]

@@ -142,7 +142,8 @@ settings! {
         /// The largest request: by default 16 MiB of records, and 64 KiB for the request around them. A longer one
         /// closes its connection before anything of it is kept.
         max_frame_bytes: ByteSize = "16448KiB" in "1MiB".."1GiB";
-        /// Connections at a time. One more is closed at once, with a log line.
+        /// Connections at a time. One more is closed at once, with a log line. Where the system allows the process
+        /// too few open files for so many, fewer are in force, and a warning at start says how many.
         max_connections: u32 = "20000" in "1".."1000000";
         /// Connections at a time from one address.
         max_connections_per_ip: u32 = "1000" in "1".."1000000";
