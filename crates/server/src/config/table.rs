@@ -145,7 +145,8 @@ settings! {
         /// Connections at a time. One more is closed at once, with a log line. Where the system allows the process
         /// too few open files for so many, fewer are in force, and a warning at start says how many.
         max_connections: u32 = "20000" in "1".."1000000";
-        /// Connections at a time from one address.
+        /// Connections at a time from one address. 10,000 connections from one address (a load generator, a proxy,
+        /// clients behind one NAT) need it raised.
         max_connections_per_ip: u32 = "1000" in "1".."1000000";
         /// A connection without a request for so long is closed.
         idle_timeout: Span = "10m" in "1s".."30d";
