@@ -142,12 +142,15 @@ fn full() -> Stdio {
 #[test]
 fn too_few_open_files_mean_fewer_connections_and_not_a_log_that_stops() {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = with_open_files(800, &serve(dir.path().to_str().unwrap()));
-    // 512 are the segments' and 256 the rest of the broker's.
-    const LEFT: usize = 800 - 512 - 256;
+    let mut command = with_open_files(480, &serve(dir.path().to_str().unwrap()));
+    // 60 files of segments, twice, and 256 for the rest of the broker.
+    const LEFT: usize = 480 - 2 * 60 - 256;
     let mut broker = Broker::of(command.stderr(Stdio::piped()));
     let mut stderr = broker.child.stderr.take().unwrap();
 
+    broker.tool(&["topic", "create", "wide", "--partitions", "600"], "");
+    let lines: String = (0..3000).map(|number| format!("key-{number}:value\n")).collect();
+    broker.tool(&["produce", "wide", "--key-separator", ":"], &lines);
     let address = broker.value("kafka").to_owned();
     let mut connections: Vec<TcpStream> =
         (0..LEFT + 8).map(|_| TcpStream::connect(&address).unwrap()).collect();
@@ -155,15 +158,21 @@ fn too_few_open_files_mean_fewer_connections_and_not_a_log_that_stops() {
     let last = connections.last_mut().unwrap();
     last.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     assert!(is_closed(last), "more connections than files are left for");
-    for (index, connection) in connections.iter_mut().enumerate() {
+    let mut open = 0;
+    for connection in &mut connections {
         connection.set_nonblocking(true).unwrap();
-        assert_eq!(is_closed(connection), index >= LEFT, "connection {index}");
+        open += usize::from(!is_closed(connection));
     }
+    // The end of the tools' connections may not have been seen yet.
+    assert!((LEFT - 4..=LEFT).contains(&open), "{open} connections are open");
 
+    // It ends with a checkpoint of more partitions than files are left for.
     assert_eq!(broker.terminate(), 0);
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
-    assert!(said.contains("in_force=32 max_connections=20000 open_files=800 needed=20768"), "{said}");
+    let numbers = "connections=104 max_connections=20000 segment_files=60 max_open_files=512 open_files=480 \
+                   needed=21280";
+    assert!(said.contains(numbers), "{said}");
     assert!(said.contains("LimitNOFILE"), "{said}");
 }
 

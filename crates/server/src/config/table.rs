@@ -186,7 +186,8 @@ settings! {
 
     /// Segment files.
     section storage: Storage {
-        /// Segment files that are open at a time. Others are opened when they are read.
+        /// Segment files that readers keep open; others are opened when they are read. A checkpoint has as many
+        /// again open. Where the system allows the process too few open files, fewer are in force.
         max_open_files: u32 = "512" in "16".."1000000";
         /// Bytes a second that checkpoints, compaction and retention may write, so that they don't slow down
         /// acknowledgements. 0B: without limit.
