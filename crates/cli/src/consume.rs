@@ -131,7 +131,8 @@ pub async fn run(args: ConsumeArgs) -> Result<(), Failure> {
     // An array is closed whatever happened, so that what was read stays valid JSON.
     printer.end()?;
     outcome?;
-    output::progress(&format!("{} records read from {}", printer.printed, printer.topic));
+    let records = output::counted(printer.printed, "record");
+    output::progress(&format!("{records} read from {}", printer.topic));
     Ok(())
 }
 

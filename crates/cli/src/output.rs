@@ -115,6 +115,11 @@ pub fn progress(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// `1 record`, `2 records`.
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `1,2,3` as `1-3`, so that a topic of a thousand partitions fits a line.
 pub fn ranges(numbers: &[i32]) -> String {
     let mut sorted = numbers.to_vec();
@@ -148,6 +153,13 @@ mod tests {
     fn a_table_is_aligned_and_has_no_trailing_blanks() {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["longer".to_owned(), String::new()]];
         assert_eq!(table(&["NAME", "N"], rows), "NAME    N\na       1\nlonger\n");
+    }
+
+    #[test]
+    fn one_thing_is_not_plural() {
+        for (count, text) in [(0, "0 records"), (1, "1 record"), (2, "2 records")] {
+            assert_eq!(counted(count, "record"), text);
+        }
     }
 
     #[test]

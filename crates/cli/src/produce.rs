@@ -192,8 +192,8 @@ pub async fn run(args: ProduceArgs) -> Result<(), Failure> {
         }
         sender.flush().await?;
     }
-    let records = if sender.sent == 1 { "record" } else { "records" };
-    output::progress(&format!("{} {records} written to {}", sender.sent, sender.topic.name));
+    let records = output::counted(sender.sent as u64, "record");
+    output::progress(&format!("{records} written to {}", sender.topic.name));
     Ok(())
 }
 

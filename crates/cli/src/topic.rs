@@ -69,7 +69,7 @@ pub struct CreateArgs {
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(i16).range(1..))]
     replication_factor: Option<i16>,
     /// A topic setting, by Kafka's name; may be repeated
-    #[arg(short, long = "config", value_name = "NAME=VALUE", value_parser = assignment)]
+    #[arg(short, long = "config", visible_alias = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     configs: Vec<(String, String)>,
     /// A topic that exists already is no failure
     #[arg(long)]
@@ -112,7 +112,7 @@ pub struct AlterArgs {
     /// Name of the topic
     topic: String,
     /// Give a setting a value; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    #[arg(short = 'c', long, visible_alias = "config", value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
     /// Put a setting back to its default; may be repeated
     #[arg(long, value_name = "NAME")]
@@ -412,6 +412,27 @@ pub fn assignment(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn create_and_alter_know_a_setting_by_the_same_flags() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(subcommand)]
+            command: TopicCommand,
+        }
+        for flag in ["-c", "--config", "--set"] {
+            for command in ["create", "alter"] {
+                let line = ["topic", command, "orders", flag, "a=b", flag, "c=d"];
+                let given = match <Line as clap::Parser>::try_parse_from(line) {
+                    Ok(Line { command: TopicCommand::Create(args) }) => args.configs,
+                    Ok(Line { command: TopicCommand::Alter(args) }) => args.set,
+                    other => panic!("{line:?}: {other:?}"),
+                };
+                let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+                assert_eq!(given, [pair("a", "b"), pair("c", "d")], "{line:?}");
+            }
+        }
+    }
 
     #[test]
     fn an_assignment_splits_at_the_first_equals_sign() {

@@ -5,6 +5,7 @@
 
 mod args;
 mod config;
+mod files;
 mod listen;
 mod logging;
 mod mapping;

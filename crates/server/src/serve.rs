@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Setting};
+use crate::files::{self, TooFewFiles};
 use crate::listen::{self, BindError};
 use crate::startup::Ready;
 use crate::{logging, mapping, metrics};
@@ -53,13 +54,14 @@ pub enum ServeError {
 /// See [`ServeError`]; nothing that was acknowledged is lost by any of them.
 pub fn run(config: &Config, give_up_damaged: bool) -> Result<ExitCode, ServeError> {
     logging::start(config);
-    let files_short = raise_file_limit(config);
+    let mut config = config.clone();
+    let too_few_files = files::fit(&mut config);
     let system = |what| move |source| ServeError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(system("starting the network threads"))?;
-    let outcome = runtime.block_on(serve(config, give_up_damaged, files_short));
+    let outcome = runtime.block_on(serve(&config, give_up_damaged, too_few_files));
     // Nothing that runs still matters: the log is closed, or must not be written any more.
     runtime.shutdown_background();
     outcome
@@ -68,17 +70,13 @@ pub fn run(config: &Config, give_up_damaged: bool) -> Result<ExitCode, ServeErro
 async fn serve(
     config: &Config,
     give_up_damaged: bool,
-    files_short: Option<FilesShort>,
+    too_few_files: Option<TooFewFiles>,
 ) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::new().map_err(|source| ServeError::System { what: "signals", source })?;
     let running = Running::start(config, give_up_damaged).await?;
     warn_if_exposed(config);
-    if let Some(FilesShort { allowed, wanted }) = files_short {
-        tracing::warn!(
-            allowed,
-            wanted,
-            "the system allows fewer open files than connections and segments may need (ulimit -n)"
-        );
+    if let Some(too_few) = too_few_files {
+        too_few.warn();
     }
 
     let poisoned = tokio::select! {
@@ -266,29 +264,6 @@ fn warn_if_exposed(config: &Config) {
             tracing::warn!(setting, address = %at.show(), "reachable from other machines, and nobody is asked who they are");
         }
     }
-}
-
-/// Lets the process have as many connections and files as the configuration says, where the system allows it.
-fn raise_file_limit(config: &Config) -> Option<FilesShort> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let now = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    // Files of the log beside its segments, and the process's own.
-    const OTHERS: u64 = 128;
-    let wanted = u64::from(config.kafka.max_connections) + u64::from(config.storage.max_open_files) + OTHERS;
-    now.filter(|now| *now < wanted / 2).map(|allowed| FilesShort { allowed, wanted })
-}
-
-/// The system allows less than half of the open files that the settings may need: with fewer missing, the limit
-/// is one that hardly anybody reaches.
-struct FilesShort {
-    allowed: u64,
-    wanted: u64,
 }
 
 async fn until_true(mut flag: watch::Receiver<bool>) {

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 fn duolog(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_duolog"));
@@ -28,8 +29,12 @@ struct Broker {
 
 impl Broker {
     fn start(dir: &Path) -> Self {
-        let dir = dir.to_str().unwrap();
-        let mut child = serve(dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::of(serve(dir.to_str().unwrap()).stderr(Stdio::null()))
+    }
+
+    /// Starts `command`, which says where its stderr goes.
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut lines = Vec::new();
         while !lines.last().is_some_and(|line: &String| line.starts_with("acks ")) {
@@ -114,6 +119,99 @@ fn a_broker_says_where_it_is_is_ready_and_ends_cleanly() {
     let again = Broker::start(dir.path());
     assert!(again.value("data").contains("(recovered in "), "{:?}", again.lines);
     assert_eq!(again.terminate(), 0);
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_stops_neither_the_broker_nor_its_clean_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reader, nobody_reads) = std::io::pipe().unwrap();
+    drop(reader);
+    for stderr in [full(), nobody_reads.into()] {
+        let broker = Broker::of(serve(dir.path().to_str().unwrap()).stderr(stderr));
+        broker.tool(&["topic", "list"], "");
+        // The end logs at least two lines.
+        assert_eq!(broker.terminate(), 0);
+    }
+}
+
+/// A file that nothing can be written to.
+fn full() -> Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn too_few_open_files_mean_fewer_connections_and_not_a_log_that_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = with_open_files(480, &serve(dir.path().to_str().unwrap()));
+    // 60 files of segments, twice, and 256 for the rest of the broker.
+    const LEFT: usize = 480 - 2 * 60 - 256;
+    let mut broker = Broker::of(command.stderr(Stdio::piped()));
+    let mut stderr = broker.child.stderr.take().unwrap();
+
+    broker.tool(&["topic", "create", "wide", "--partitions", "600"], "");
+    let lines: String = (0..3000).map(|number| format!("key-{number}:value\n")).collect();
+    broker.tool(&["produce", "wide", "--key-separator", ":"], &lines);
+    let address = broker.value("kafka").to_owned();
+    let mut connections: Vec<TcpStream> =
+        (0..LEFT + 8).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // They are let in or closed in their order, so once the last is closed all have been.
+    let last = connections.last_mut().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert!(is_closed(last), "more connections than files are left for");
+    let mut open = 0;
+    for connection in &mut connections {
+        connection.set_nonblocking(true).unwrap();
+        open += usize::from(!is_closed(connection));
+    }
+    // The end of the tools' connections may not have been seen yet.
+    assert!((LEFT - 4..=LEFT).contains(&open), "{open} connections are open");
+
+    // It ends with a checkpoint of more partitions than files are left for.
+    assert_eq!(broker.terminate(), 0);
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    let numbers = "connections=104 max_connections=20000 segment_files=60 max_open_files=512 open_files=480 \
+                   needed=21280";
+    assert!(said.contains(numbers), "{said}");
+    assert!(said.contains("LimitNOFILE"), "{said}");
+}
+
+/// `command`, where no more than `files` may be open.
+fn with_open_files(files: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.env_clear().env("NO_COLOR", "1").stdin(Stdio::null());
+    limited
+}
+
+/// Whether the other side has closed; a connection with nothing to read within its time is open.
+fn is_closed(connection: &mut TcpStream) -> bool {
+    match connection.read(&mut [0]) {
+        Ok(0) => true,
+        Ok(_) => panic!("nothing was asked"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            true
+        }
+    }
+}
+
+#[test]
+fn a_stdout_that_takes_nothing_does_not_keep_the_broker_from_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    // Its warning is how this test knows that it got past its startup lines.
+    let mut command = with_open_files(800, &serve(dir.path().to_str().unwrap()));
+    let mut child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    assert!(stderr.read_line(&mut line).unwrap() > 0, "ended before it served");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{line}{rest}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, counted from 1; 0 if it isn't known.
         line: usize,
-        /// What the parser says.
+        /// What is wrong: mostly the parser's words.
         reason: String,
         /// The file's text.
         text: String,

@@ -12,20 +12,31 @@ use serde_saphyr::Spanned;
 pub struct Entry {
     /// The full name: sections and key with dots between them.
     pub key: String,
-    /// The value as text, or why it can't be a setting's value.
-    pub value: Result<String, String>,
+    /// What stands behind it.
+    pub value: Value,
     /// Where the key stands: line and column, counted from 1.
     pub at: (usize, usize),
     /// Where the value stands.
     pub value_at: (usize, usize),
 }
 
-/// Why the text isn't usable YAML: the line (0 if unknown) and the parser's words.
+/// What stands behind a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A value, as text.
+    Text(String),
+    /// Nothing: a section whose keys are all commented out, or a setting without a value.
+    Empty,
+    /// A list.
+    List,
+}
+
+/// Why the text isn't usable YAML: the line (0 if unknown) and what is wrong there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotYaml {
     /// Counted from 1.
     pub line: usize,
-    /// What the parser says.
+    /// What is wrong: mostly the parser's words.
     pub reason: String,
 }
 
@@ -56,7 +67,14 @@ pub fn read(text: &str) -> Result<Vec<Entry>, NotYaml> {
 
 /// The parser's words in one line, without its own excerpt: ours follows.
 fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    let error = error.without_snippet();
+    // Its words for this one are for whoever calls the library.
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error {
+        return key
+            .as_ref()
+            .map_or_else(|| "a key stands twice".to_owned(), |key| format!("`{key}` stands twice"));
+    }
+    let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     match first.split_once(" at line ") {
         Some((reason, _)) => reason.to_owned(),
@@ -72,9 +90,9 @@ fn flatten(prefix: &str, map: Vec<(Spanned<String>, Spanned<Node>)>, entries: &m
                 flatten(&key, map, entries);
                 continue;
             }
-            Node::Scalar(text) => Ok(text),
-            Node::Empty => Err("has no value".to_owned()),
-            Node::List => Err("is a list, where one value belongs".to_owned()),
+            Node::Scalar(text) => Value::Text(text),
+            Node::Empty => Value::Empty,
+            Node::List => Value::List,
         };
         entries.push(Entry { key, value, at: place(&name.referenced), value_at: place(&node.referenced) });
     }
@@ -155,17 +173,19 @@ mod tests {
         let text = "# a comment\ndata_dir: /var/lib/duolog\nkafka:\n  listen: 127.0.0.1:0\n  max_connections: 5\n\
                     topics: {auto_create: false}\n";
         let entries = read(text).unwrap();
-        let found: Vec<_> = entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap(), entry.at, entry.value_at))
-            .collect();
+        let text = |entry: &Entry| match &entry.value {
+            Value::Text(text) => text.clone(),
+            other => panic!("{}: {other:?}", entry.key),
+        };
+        let found: Vec<_> =
+            entries.iter().map(|entry| (entry.key.as_str(), text(entry), entry.at, entry.value_at)).collect();
         assert_eq!(
             found,
             [
-                ("data_dir", "/var/lib/duolog", (2, 1), (2, 11)),
-                ("kafka.listen", "127.0.0.1:0", (4, 3), (4, 11)),
-                ("kafka.max_connections", "5", (5, 3), (5, 20)),
-                ("topics.auto_create", "false", (6, 10), (6, 23)),
+                ("data_dir", "/var/lib/duolog".to_owned(), (2, 1), (2, 11)),
+                ("kafka.listen", "127.0.0.1:0".to_owned(), (4, 3), (4, 11)),
+                ("kafka.max_connections", "5".to_owned(), (5, 3), (5, 20)),
+                ("topics.auto_create", "false".to_owned(), (6, 10), (6, 23)),
             ]
         );
     }
@@ -175,8 +195,8 @@ mod tests {
         assert_eq!(read(""), Ok(Vec::new()));
         assert_eq!(read("- a\n- b\n").unwrap_err().reason, "settings are written as `key: value`");
         assert!(read("a:\n  b: [1\nc: 2\n").unwrap_err().line > 1);
-        assert!(read("a: 1\na: 2\n").unwrap_err().reason.contains("duplicate"));
-        assert!(read("a:\n").unwrap()[0].value.is_err());
-        assert!(read("a: [1]\n").unwrap()[0].value.is_err());
+        assert!(read("a: 1\na: 2\n").unwrap_err().reason.contains("`a` stands twice"));
+        assert!(read("a:\n").unwrap()[0].value == Value::Empty);
+        assert!(read("a: [1]\n").unwrap()[0].value == Value::List);
     }
 }

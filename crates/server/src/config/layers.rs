@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Quote, SetTo};
-use super::file;
-use super::table::{Config, KEYS, Key};
+use super::file::{self, Value};
+use super::table::{Config, KEYS, Key, SECTIONS};
 
 /// The prefix of the environment variables that are ours.
 const ENV_PREFIX: &str = "DUOLOG_";
@@ -113,15 +113,19 @@ impl Loaded {
         for entry in entries {
             let quote = |(line, column): (usize, usize)| Quote(Some((text.to_owned(), line, column)));
             let origin = Origin::File { path: path.to_owned(), line: entry.at.0 };
-            let value = match &entry.value {
-                Ok(value) => value,
-                Err(reason) => {
-                    find(&entry.key, &origin, &quote(entry.at))?;
-                    let (key, reason, excerpt) = (entry.key, reason.clone(), quote(entry.at));
-                    return Err(ConfigError::BadValue { origin, key, reason, excerpt });
+            let reason = match &entry.value {
+                Value::Text(value) => {
+                    self.take(&entry.key, value, origin, quote(entry.at), quote(entry.value_at))?;
+                    continue;
                 }
+                // All that stands in it is commented out.
+                Value::Empty if SECTIONS.iter().any(|(name, _)| *name == entry.key) => continue,
+                Value::Empty => "has no value",
+                Value::List => "is a list, where one value belongs",
             };
-            self.take(&entry.key, value, origin, quote(entry.at), quote(entry.value_at))?;
+            find(&entry.key, &origin, &quote(entry.at))?;
+            let (key, reason, excerpt) = (entry.key, reason.to_owned(), quote(entry.at));
+            return Err(ConfigError::BadValue { origin, key, reason, excerpt });
         }
         Ok(())
     }

@@ -111,8 +111,29 @@ fn settings_that_contradict_each_other_name_both_and_who_set_them() {
 fn broken_yaml_names_the_line() {
     let text = refused("kafka:\n  listen: 'x\n", &[], &[]);
     assert!(text.starts_with("duolog.yaml:"), "{text}");
-    let text = refused("data_dir: a\ndata_dir: b\n", &[], &[]);
-    assert!(text.starts_with("duolog.yaml:2: duplicate"), "{text}");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_named_with_its_line() {
+    assert_eq!(
+        refused("data_dir: a\ndata_dir: b\n", &[], &[]),
+        "duolog.yaml:2: `data_dir` stands twice\n  |\n2 | data_dir: b"
+    );
+    assert_eq!(
+        refused("log:\n  level: info\n  level: warn\n", &[], &[]),
+        "duolog.yaml:3: `level` stands twice\n  |\n3 |   level: warn"
+    );
+}
+
+#[test]
+fn a_section_with_nothing_in_it_sets_nothing() {
+    let all_commented_out = "kafka:\n  # listen: 127.0.0.1:0\ntopics:\n  default_partitions: 3\nlog:\n";
+    let loaded = layers(all_commented_out, &[], &[]).load().unwrap();
+    assert_eq!(loaded.config.topics.default_partitions, 3);
+    assert_eq!(loaded.origins.iter().filter(|origin| **origin != Origin::Default).count(), 1);
+    // A setting without a value and a section that doesn't exist stay mistakes.
+    assert!(refused("data_dir:\n", &[], &[]).contains("data_dir: has no value"));
+    assert!(refused("kafak:\n", &[], &[]).contains("unknown setting `kafak`"));
 }
 
 #[test]

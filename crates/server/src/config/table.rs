@@ -142,9 +142,11 @@ settings! {
         /// The largest request: by default 16 MiB of records, and 64 KiB for the request around them. A longer one
         /// closes its connection before anything of it is kept.
         max_frame_bytes: ByteSize = "16448KiB" in "1MiB".."1GiB";
-        /// Connections at a time. One more is closed at once, with a log line.
+        /// Connections at a time. One more is closed at once, with a log line. Where the system allows the process
+        /// too few open files for so many, fewer are in force, and a warning at start says how many.
         max_connections: u32 = "20000" in "1".."1000000";
-        /// Connections at a time from one address.
+        /// Connections at a time from one address. 10,000 connections from one address (a load generator, a proxy,
+        /// clients behind one NAT) need it raised.
         max_connections_per_ip: u32 = "1000" in "1".."1000000";
         /// A connection without a request for so long is closed.
         idle_timeout: Span = "10m" in "1s".."30d";
@@ -184,7 +186,8 @@ settings! {
 
     /// Segment files.
     section storage: Storage {
-        /// Segment files that are open at a time. Others are opened when they are read.
+        /// Segment files that readers keep open; others are opened when they are read. A checkpoint has as many
+        /// again open. Where the system allows the process too few open files, fewer are in force.
         max_open_files: u32 = "512" in "16".."1000000";
         /// Bytes a second that checkpoints, compaction and retention may write, so that they don't slow down
         /// acknowledgements. 0B: without limit.
