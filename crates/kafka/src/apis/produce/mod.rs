@@ -41,7 +41,7 @@ pub const API: Api = Api {
     max: 13,
     advertised_min: 0,
     flexible_from: 9,
-    notes: "v0-2 are advertised and refused, as Kafka does (KAFKA-18659); no transactions yet",
+    notes: "v0-2 are advertised and refused, as Kafka does (KAFKA-18659); no transactions yet; records are not decoded at append unless the topic's configs need it (compression.type, message.timestamp.before.max.ms): header and checksum are checked, and that the bytes can hold the record count, which for compressed ones is the most that may come of them",
     handler: |call| Box::pin(handle(call)),
 };
 
