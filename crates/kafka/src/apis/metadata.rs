@@ -115,7 +115,10 @@ fn find(
                 Err(error) => failed(asked, error, Some(name.clone())),
             }
         }
-        (Err(error), _) => failed(asked, error, None),
+        (Err(error), _) => {
+            *after = (*after).max(door.broker.catalog().changed());
+            failed(asked, error, None)
+        }
     }
 }
 
