@@ -22,6 +22,9 @@ pub struct BrokerConfig {
     pub max_partitions: u32,
     /// Defaults for topic configs, by the topic config's name (`retention.ms`, not `log.retention.ms`).
     pub topic_defaults: BTreeMap<String, String>,
+    /// The most that `max.message.bytes` of a topic may say: a larger batch would fit neither into a client's request
+    /// nor into one entry of the log.
+    pub message_bytes_max: usize,
     /// How often retention is applied (Kafka: `log.retention.check.interval.ms`).
     pub retention_check_interval: Duration,
     /// How long a producer is remembered after its last batch (Kafka: `producer.id.expiration.ms`).
@@ -42,6 +45,8 @@ impl Default for BrokerConfig {
             max_partitions_per_topic: 10_000,
             max_partitions: 200_000,
             topic_defaults: BTreeMap::new(),
+            // What requests of the default size have room for.
+            message_bytes_max: 16 << 20,
             retention_check_interval: Duration::from_secs(300),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             groups: GroupsConfig::default(),

@@ -10,7 +10,7 @@ use duolog_broker::catalog::{
     AlterConfigError, AlterOp, ConfigChange, CreatePartitionsError, CreateTopicError, DeleteTopicError,
     NewPartitions, NewTopic,
 };
-use duolog_broker::config::ConfigSource;
+use duolog_broker::config::{ConfigError, ConfigSource};
 use duolog_broker::{Broker, BrokerConfig, LogConfig};
 use duolog_testkit::{SimDisk, SimEnv};
 use duolog_types::Lsn;
@@ -195,6 +195,29 @@ fn configs_take_effect_at_once_and_are_described_with_their_source() {
     catalog.alter_config("t", &delete, false).unwrap();
     produce(&broker, partition, batch).unwrap();
     assert!(matches!(catalog.delete(duolog_types::TopicId::ZERO), Err(DeleteTopicError::Unknown)));
+}
+
+#[test]
+fn max_message_bytes_that_cannot_be_obeyed_is_refused() {
+    let sim = SimEnv::new(5);
+    let config = BrokerConfig { message_bytes_max: 5000, ..BrokerConfig::default() };
+    let broker = Broker::open(sim.env(), config, common::log_config("/data")).unwrap();
+    let catalog = broker.catalog();
+    // The default is nobody's wish.
+    catalog.create(&new("t")).unwrap();
+    let limited = |value: &str| catalog.alter_config("t", &set("max.message.bytes", value), false);
+    limited("5000").unwrap();
+    let refused = limited("5001").unwrap_err();
+    assert!(matches!(refused, AlterConfigError::Config(ConfigError::InvalidValue { .. })));
+    assert!(refused.to_string().contains("5000 bytes at most"), "{refused}");
+    assert_eq!(catalog.topic("t").unwrap().config().max_message_bytes, 5000);
+    let configs = vec![("max.message.bytes".to_owned(), Some("5001".to_owned()))];
+    let refused = catalog.create(&NewTopic { configs, ..new("u") }).unwrap_err();
+    assert!(matches!(refused, CreateTopicError::Config(ConfigError::InvalidValue { .. })));
+
+    let topic_defaults = [("max.message.bytes".to_owned(), "5001".to_owned())].into();
+    let config = BrokerConfig { message_bytes_max: 5000, topic_defaults, ..BrokerConfig::default() };
+    assert!(Broker::open(SimEnv::new(6).env(), config, common::log_config("/data")).is_err());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::dispatch::{APIS, api_at};
+use crate::session::queue::ReplyBytes;
 
 /// Upper bounds of the duration histogram's buckets, seconds. One more bucket takes the rest.
 pub const DURATION_BUCKETS_S: [f64; 14] =
@@ -29,7 +30,7 @@ pub struct KafkaMetrics {
     /// Bytes of requests that were read.
     pub request_bytes: AtomicU64,
     /// Bytes of replies that wait to be sent.
-    pub reply_bytes_waiting: std::sync::Arc<AtomicUsize>,
+    pub reply_bytes_waiting: std::sync::Arc<ReplyBytes>,
     /// Fetch sessions that are kept.
     pub fetch_sessions: AtomicUsize,
 }
@@ -58,7 +59,7 @@ pub struct ApiSnapshot {
 }
 
 impl KafkaMetrics {
-    pub(crate) fn new(reply_bytes_waiting: std::sync::Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(reply_bytes_waiting: std::sync::Arc<ReplyBytes>) -> Self {
         Self {
             apis: APIS.iter().map(|_| ApiCounters::default()).collect(),
             connections: AtomicUsize::new(0),

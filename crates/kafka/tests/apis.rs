@@ -376,3 +376,82 @@ async fn cluster_log_dirs_producers_and_partition_pages_are_described_in_every_v
         assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::OffsetOutOfRange.code());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_named_many_times_is_answered_once() {
+    let broker = TestBroker::new();
+    broker.broker.catalog().get_or_create("t").unwrap();
+    let mut pipe = pipe(&broker);
+    const TIMES: usize = 20_000;
+
+    let mut asked = describe_configs_request::DescribeConfigsResource::default();
+    (asked.resource_type, asked.resource_name) = (2, name("t"));
+    asked.configuration_keys = None;
+    let mut resources = vec![asked.clone(); TIMES];
+    let configs = pipe.wire.ask(&message!(DescribeConfigsRequest { resources: resources.clone() }), 4).await;
+    assert_eq!(configs.results.len(), 1);
+    assert!(configs.results[0].configs.len() > 20, "all configs");
+    // Keys of the same resource come together.
+    for (resource, key) in resources.iter_mut().zip(["retention.ms", "segment.ms"].iter().cycle()) {
+        resource.configuration_keys = Some(vec![name(key)]);
+    }
+    let configs = pipe.wire.ask(&message!(DescribeConfigsRequest { resources: resources }), 4).await;
+    assert_eq!((configs.results.len(), configs.results[0].configs.len()), (1, 2));
+
+    let topics = vec![message!(metadata_request::MetadataRequestTopic { name: Some(name("t")) }); TIMES];
+    let metadata = pipe.wire.ask(&message!(MetadataRequest { topics: Some(topics) }), 9).await;
+    assert_eq!(metadata.topics.len(), 1);
+
+    let topic = message!(describe_log_dirs_request::DescribableLogDirTopic {
+        topic: name("t"),
+        partitions: vec![0; 3]
+    });
+    let request = message!(DescribeLogDirsRequest { topics: Some(vec![topic; TIMES]) });
+    let dirs = pipe.wire.ask(&request, 4).await;
+    assert_eq!((dirs.results[0].topics.len(), dirs.results[0].topics[0].partitions.len()), (1, 1));
+
+    let topic = message!(describe_producers_request::TopicRequest {
+        name: name("t"),
+        partition_indexes: vec![0; TIMES]
+    });
+    let producers = pipe.wire.ask(&message!(DescribeProducersRequest { topics: vec![topic] }), 0).await;
+    assert_eq!(producers.topics[0].partitions.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_holds_so_much_and_refuses_the_rest() {
+    let broker = TestBroker::new();
+    let config = duolog_kafka::KafkaConfig { fetch_max_bytes: 100_000, ..Default::default() };
+    let mut pipe = support::pipe_with(&broker, config);
+    let topics = (0..40).map(|number| {
+        message!(create_topics_request::CreatableTopic {
+            name: StrBytes::from(format!("t{number:02}")),
+            num_partitions: 1,
+            replication_factor: 1,
+        })
+    });
+    let created = pipe.wire.ask(&message!(CreateTopicsRequest { topics: topics.collect() }), 7).await;
+    let made = created.topics.iter().filter(|topic| topic.error_code == 0).count();
+    assert!(made > 0 && made < 40, "{made}");
+    assert_eq!(broker.broker.catalog().topic_count(), made, "what isn't told isn't made");
+    assert_eq!(created.topics[39].error_code, ErrorCode::InvalidRequest.code());
+
+    let names = (0..made).map(|number| StrBytes::from(format!("t{number:02}")));
+    let resources = names.map(|name| {
+        message!(describe_configs_request::DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: name,
+            configuration_keys: None,
+        })
+    });
+    let request = message!(DescribeConfigsRequest {
+        resources: resources.collect(),
+        include_synonyms: true,
+        include_documentation: true,
+    });
+    let described = pipe.wire.ask(&request, 4).await;
+    let told = described.results.iter().filter(|result| result.error_code == 0).count();
+    assert!(told > 0 && told < made, "{told} of {made}");
+    let last = described.results.last().unwrap();
+    assert_eq!((last.error_code, last.configs.len()), (ErrorCode::InvalidRequest.code(), 0));
+}

@@ -30,9 +30,23 @@ pub fn broker_config(config: &Config) -> BrokerConfig {
     BrokerConfig {
         default_partitions: config.topics.default_partitions,
         auto_create_topics: config.topics.auto_create,
+        message_bytes_max: message_bytes_max(config),
         groups: groups_config(config),
         ..BrokerConfig::default()
     }
+}
+
+/// What stands around the records of a request with one batch, at most.
+const REQUEST_OVERHEAD: u64 = 64 << 10;
+
+/// What a WAL file holds beside its one entry, at most.
+const WAL_OVERHEAD: u64 = 8 << 10;
+
+/// The largest batch that both a request and an entry of the log have room for.
+fn message_bytes_max(config: &Config) -> usize {
+    let request = config.kafka.max_frame_bytes.0.saturating_sub(REQUEST_OVERHEAD);
+    let entry = config.wal.file_bytes.0.saturating_sub(WAL_OVERHEAD);
+    bytes(ByteSize(request.min(entry)))
 }
 
 /// The group coordinator's part of the broker's.
@@ -85,6 +99,16 @@ mod tests {
         assert_eq!(format!("{:?}", broker_config(&config)), format!("{:?}", BrokerConfig::default()));
         let kafka = KafkaConfig { data_dir: KafkaConfig::default().data_dir, ..kafka_config(&config) };
         assert_eq!(format!("{kafka:?}"), format!("{:?}", KafkaConfig::default()));
+    }
+
+    #[test]
+    fn batches_may_be_as_large_as_requests_and_wal_entries() {
+        let mut config = Config::default();
+        assert_eq!(broker_config(&config).message_bytes_max, 16 << 20);
+        config.kafka.max_frame_bytes = ByteSize(1 << 30);
+        assert_eq!(broker_config(&config).message_bytes_max, (256 << 20) - (8 << 10));
+        config.wal.file_bytes = ByteSize(64 << 30);
+        assert_eq!(broker_config(&config).message_bytes_max, (1 << 30) - (64 << 10));
     }
 
     #[test]

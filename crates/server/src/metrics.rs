@@ -98,7 +98,7 @@ fn kafka_samples(samples: &mut Samples, kafka: &KafkaMetrics) {
     }
     let bytes = kafka.request_bytes.load(Ordering::Relaxed);
     samples.counter("duolog_kafka_request_bytes_total", "Bytes of requests read.", &[], bytes);
-    let waiting = kafka.reply_bytes_waiting.load(Ordering::Relaxed);
+    let waiting = kafka.reply_bytes_waiting.get();
     samples.gauge("duolog_kafka_reply_waiting_bytes", "Bytes of replies that wait to be sent.", &[], waiting);
     let sessions = kafka.fetch_sessions.load(Ordering::Relaxed);
     samples.gauge("duolog_kafka_fetch_sessions", "Fetch sessions that are kept.", &[], sessions);

@@ -99,6 +99,8 @@ impl Catalog {
         groups: Groups,
     ) -> Result<Self, OpenError> {
         let defaults = TopicDefaults::new(&settings.topic_defaults)?;
+        TopicConfig::new(Vec::new(), &defaults)?
+            .check_message_bytes(settings.message_bytes_max, &defaults)?;
         let mut index = Index::default();
         let mut state = table.lock();
         for record in state.topics() {
@@ -321,6 +323,10 @@ impl Catalog {
         let mut state = self.table.lock();
         let topic = self.topic(name).ok_or_else(|| AlterConfigError::Unknown { name: name.to_owned() })?;
         let config = plan_change(&topic.config, &self.defaults, change)?;
+        // One that was set when the limit was higher doesn't stand in the way of other changes.
+        if config.max_message_bytes != topic.config.max_message_bytes {
+            config.check_message_bytes(self.settings.message_bytes_max, &self.defaults)?;
+        }
         if validate_only || config == *topic.config {
             return Ok(topic.changed());
         }

@@ -62,6 +62,7 @@ impl Catalog {
             .filter(|partitions| (1..=limit).contains(partitions))
             .ok_or(CreateTopicError::InvalidPartitions { requested, limit })?;
         let config = TopicConfig::new(overrides_of(&new.configs)?, &self.defaults)?;
+        config.check_message_bytes(self.settings.message_bytes_max, &self.defaults)?;
         Ok(TopicPlan { partitions, replication_factor, config })
     }
 

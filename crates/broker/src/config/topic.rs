@@ -113,6 +113,29 @@ impl TopicConfig {
         Ok(Self { overrides, ..read })
     }
 
+    /// Checks that a topic's own, or the operator's, `max.message.bytes` can be obeyed.
+    ///
+    /// # Errors
+    /// It is above `limit`.
+    pub(crate) fn check_message_bytes(
+        &self,
+        limit: usize,
+        defaults: &TopicDefaults,
+    ) -> Result<(), ConfigError> {
+        let key = "max.message.bytes";
+        let (value, source) = self.get(key, defaults);
+        if self.max_message_bytes <= limit || source == ConfigSource::Default {
+            return Ok(());
+        }
+        Err(ConfigError::InvalidValue {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            problem: format!(
+                "kafka.max_frame_bytes and wal.file_bytes leave room for batches of {limit} bytes at most"
+            ),
+        })
+    }
+
     /// What differs from the defaults, sorted by key.
     #[must_use]
     pub fn overrides(&self) -> &Overrides {

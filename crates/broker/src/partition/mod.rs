@@ -204,6 +204,13 @@ impl Partition {
         (producers.sorted().into_iter().filter_map(view).collect(), producers.as_of)
     }
 
+    /// The newest batch that the idempotent producers' state includes: a reply that says by it why a batch is
+    /// refused waits for this.
+    #[must_use]
+    pub fn producers_as_of(&self) -> Lsn {
+        self.producers.lock().as_of
+    }
+
     /// How many idempotent producers are remembered.
     #[must_use]
     pub fn producer_count(&self) -> usize {

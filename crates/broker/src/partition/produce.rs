@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 use duolog_log::{AppendError, NewBatch};
 use duolog_record::{
-    BatchBuilder, BatchError, BatchHeader, Compression, DecodeBudget, TimestampType,
+    BatchBuilder, BatchError, BatchHeader, Compression, DecodeBudget, HEADER_BYTES, TimestampType,
     record_keys_and_timestamps,
 };
 use duolog_types::{Lsn, NO_PRODUCER_ID, Nanos, Offset, ProducerEpoch, ProducerId, TimestampMs};
@@ -194,6 +194,9 @@ pub enum ProduceError {
 /// How much a client's batch may decompress to where its records must be read.
 const DECODE: DecodeBudget = DecodeBudget { max_bytes: 64 << 20, floor_bytes: 16 << 20, ratio: 200 };
 
+/// The smallest record: one byte each for its length, attributes, timestamp, offset, key, value and headers.
+const RECORD_BYTES_MIN: usize = 7;
+
 /// How many bad records of a batch are named: a small batch can hold millions.
 const RECORD_ERRORS_MAX: usize = 1000;
 
@@ -316,6 +319,7 @@ fn check_header(header: &BatchHeader, context: ProduceContext) -> Result<(), Pro
     if count < 1 || i64::from(last_offset_delta) + 1 != i64::from(count) {
         return Err(ProduceError::Count { count, last_offset_delta });
     }
+    check_record_count(header)?;
     if header.is_control() {
         return Err(ProduceError::Control);
     }
@@ -348,6 +352,25 @@ fn check_header(header: &BatchHeader, context: ProduceContext) -> Result<(), Pro
         return Err(ProduceError::Invalid { detail: format!("producer id {}", producer_id.0) });
     }
     Ok(())
+}
+
+/// Refuses what has more records than its bytes can hold: the offsets that it claims would be gone for good. Nothing
+/// is decoded for it, so what a compressed batch says is held against the most that may come of it only.
+fn check_record_count(header: &BatchHeader) -> Result<(), ProduceError> {
+    let payload = header.size_bytes().saturating_sub(HEADER_BYTES);
+    let most = match header.compression() {
+        Ok(Compression::None) => payload,
+        _ => DECODE.limit_for(payload),
+    } / RECORD_BYTES_MIN;
+    let count = header.record_count;
+    if usize::try_from(count).is_ok_and(|count| count <= most) {
+        return Ok(());
+    }
+    Err(ProduceError::Invalid {
+        detail: format!(
+            "it says it has {count} records, and its {payload} bytes of them hold {most} at most"
+        ),
+    })
 }
 
 /// Checks timestamps against the topic's bounds. The upper one is checked by the header's largest timestamp;

@@ -110,6 +110,36 @@ fn bad_batches_are_refused_by_name() {
 }
 
 #[test]
+fn more_records_than_the_bytes_can_hold_are_refused_without_decoding() {
+    let claiming = |count: i32, compression| {
+        let mut bytes = BytesMut::from(batch(builder().compression(compression), &[NOW_MS, NOW_MS]));
+        bytes[23..27].copy_from_slice(&(count - 1).to_be_bytes());
+        bytes[57..61].copy_from_slice(&count.to_be_bytes());
+        let crc = crc_of(&bytes);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        check(bytes.freeze(), &config(&[]), context())
+    };
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        assert!(claiming(2, compression).is_ok());
+        let lie = claiming(i32::MAX, compression);
+        assert!(matches!(lie, Err(ProduceError::Invalid { .. })), "{compression:?}");
+    }
+    // Two records of 15 bytes have room for four.
+    assert!(claiming(4, Compression::None).is_ok());
+    assert!(matches!(claiming(5, Compression::None), Err(ProduceError::Invalid { .. })));
+    let most = i32::try_from(DECODE.floor_bytes / RECORD_BYTES_MIN).unwrap();
+    assert!(claiming(most, Compression::Lz4).is_ok());
+    assert!(claiming(most + 1, Compression::Lz4).is_err());
+    // The smallest record there is: no key, no value.
+    let mut builder = builder();
+    for _ in 0..1000 {
+        builder.push(TimestampMs(NOW_MS), None, None).unwrap();
+    }
+    let smallest = builder.build().unwrap();
+    assert!(check(smallest, &config(&[]), context()).is_ok());
+}
+
+#[test]
 fn size_is_limited_before_the_checksum_is_looked_at() {
     let sent = batch(builder(), &[NOW_MS]);
     let limit = |limit: usize| config(&[("max.message.bytes", &limit.to_string())]);

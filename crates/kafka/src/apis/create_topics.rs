@@ -1,6 +1,7 @@
 //! CreateTopics: makes topics, or says whether it could.
 //!
-//! Behaviour: each topic on its own; a name that stands twice in the request fails both times. -1 partitions or
+//! Behaviour: each topic on its own; a name that stands twice in the request fails both times, and a topic that
+//! the answer has no room for isn't made. -1 partitions or
 //! replicas are the broker's defaults (v4+). Any replication factor from 1 is taken and remembered, since clients'
 //! tools default to 3; the effective one is 1 (design §4). The answer leaves when the topics are durable.
 //! Versions: v4 defaults · v5 flexible, configs in the answer · v6 throttling · v7 topic ids.
@@ -15,6 +16,7 @@ use kafka_wire::create_topics_response::{CreatableTopicConfigs, CreatableTopicRe
 use kafka_wire::{CreateTopicsRequest, CreateTopicsResponse};
 use kafka_wire_core::StrBytes;
 
+use super::answer::{AnswerRoom, NO_ROOM};
 use super::common::{config_source, text, wire_id};
 use crate::dispatch::{Api, Call, Handled};
 use crate::door::Door;
@@ -35,9 +37,17 @@ pub const API: Api = Api {
 
 /// First version in which -1 stands for the broker's default (KIP-464).
 const DEFAULTS_VERSION: i16 = 4;
+/// First version whose answer has the topics' configs (KIP-525).
+const CONFIGS_VERSION: i16 = 5;
+
+/// What a topic takes in the answer until it is encoded: some 35 configs, where they are told.
+const fn answer_bytes(version: i16) -> usize {
+    if version < CONFIGS_VERSION { 256 } else { 8 << 10 }
+}
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: CreateTopicsRequest = call.decode()?;
+    let mut room = AnswerRoom::of(&call).await;
     let mut seen = HashSet::new();
     let twice: HashSet<StrBytes> =
         request.topics.iter().filter(|topic| !seen.insert(&topic.name)).map(|topic| topic.name.clone()).collect();
@@ -49,6 +59,9 @@ async fn handle(mut call: Call<'_>) -> Handled {
         .map(|topic| {
             if twice.contains(&topic.name) {
                 return failed(topic, ErrorCode::InvalidRequest, "the topic stands twice in the request");
+            }
+            if !room.take(answer_bytes(call.version)) {
+                return failed(topic, ErrorCode::InvalidRequest, NO_ROOM);
             }
             create(call.door, topic, call.version, request.validate_only, &mut after)
         })
@@ -98,7 +111,7 @@ fn create(
     match if validate_only { catalog.validate(&new) } else { catalog.create(&new) } {
         Ok(created) => {
             *after = (*after).max(created.lsn);
-            made(door, asked, &created)
+            made(door, asked, &created, version)
         }
         Err(error) => {
             *after = (*after).max(catalog.changed());
@@ -107,12 +120,12 @@ fn create(
     }
 }
 
-fn made(door: &Door, asked: &CreatableTopic, created: &Created) -> CreatableTopicResult {
-    let configs = door
-        .broker
-        .catalog()
-        .describe_config(&created.config, None)
+fn made(door: &Door, asked: &CreatableTopic, created: &Created, version: i16) -> CreatableTopicResult {
+    let told = version >= CONFIGS_VERSION;
+    let configs = told.then(|| door.broker.catalog().describe_config(&created.config, None));
+    let configs = configs
         .into_iter()
+        .flatten()
         .map(|entry| {
             message!(CreatableTopicConfigs {
                 name: StrBytes::from(entry.name),

@@ -33,7 +33,8 @@ const HIGH_WATERMARK: i64 = -1;
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: DeleteRecordsRequest = call.decode()?;
-    let mut after = Lsn::ZERO;
+    // Which topics there are is told of, too.
+    let mut after = call.door.broker.catalog().changed();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());

@@ -11,8 +11,9 @@ use kafka_wire::describe_groups_response::{DescribedGroup, DescribedGroupMember}
 use kafka_wire::{DescribeGroupsRequest, DescribeGroupsResponse};
 use kafka_wire_core::StrBytes;
 
+use super::answer::{AnswerRoom, NO_ROOM};
 use super::common::{operations, text};
-use super::group::{AnswerRoom, GROUP_OPERATIONS, group_id, wire};
+use super::group::{GROUP_OPERATIONS, group_id, wire};
 use crate::dispatch::{Api, Call, Handled};
 use crate::errors::ErrorCode;
 use crate::message;
@@ -36,16 +37,14 @@ const DEAD: &str = "Dead";
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: DescribeGroupsRequest = call.decode()?;
-    let mut room = AnswerRoom::of(&call);
+    let mut room = AnswerRoom::of(&call).await;
     let mut after = Lsn::ZERO;
     let groups = request.groups.into_iter().map(|id| {
         let answer = call.door.broker.groups().describe(&group_id(&id));
         after = after.max(answer.lsn);
         let mut group = match answer.value {
             Ok(Some(group)) if room.take(bytes_of(&group)) => described(group),
-            Ok(Some(_)) => {
-                failed(id, ErrorCode::InvalidRequest, "the groups before it take what one answer may hold")
-            }
+            Ok(Some(_)) => failed(id, ErrorCode::InvalidRequest, NO_ROOM),
             Ok(None) if call.version >= NOT_FOUND_VERSION => {
                 failed(id, ErrorCode::GroupIdNotFound, "there is no such group")
             }

@@ -1,9 +1,10 @@
 //! DescribeLogDirs: the one data directory, and how many bytes each partition takes.
 //!
-//! Behaviour: null topics are all partitions. A partition's size counts its records, in the WAL and in segments.
+//! Behaviour: null topics are all partitions; each is told of once, however often it is named. A partition's size counts its records, in the WAL and in segments.
 //! Versions: v2 flexible · v3 top-level error · v4 total and usable bytes (KIP-827) · v5 cordoned directories.
 //! Source: KIP-113; Kafka's `ReplicaManager.describeLogDirs`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use duolog_broker::{Partition, Topic};
@@ -13,6 +14,7 @@ use kafka_wire::describe_log_dirs_response::{
 use kafka_wire::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use kafka_wire_core::StrBytes;
 
+use super::answer::wait_for_room;
 use crate::dispatch::{Api, Call, Handled};
 use crate::message;
 
@@ -30,13 +32,21 @@ pub const API: Api = Api {
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: DescribeLogDirsRequest = call.decode()?;
+    // No answer is larger than what there is, since each partition is told of once.
+    wait_for_room(&call).await;
     let catalog = call.door.broker.catalog();
     let topics: Vec<DescribeLogDirsTopic> = match &request.topics {
         None => catalog.topics().iter().map(|topic| describe(topic, None)).collect(),
-        Some(asked) => asked
-            .iter()
-            .filter_map(|asked| catalog.topic(&asked.topic).map(|topic| describe(&topic, Some(&asked.partitions))))
-            .collect(),
+        Some(asked) => {
+            let mut once: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+            for topic in asked {
+                once.entry(&*topic.topic).or_default().extend(&topic.partitions);
+            }
+            let described = once.into_iter().filter_map(|(name, partitions)| {
+                catalog.topic(name).map(|topic| describe(&topic, Some(&partitions)))
+            });
+            described.collect()
+        }
     };
     let free = call.door.broker.stats().log.disk_free_bytes;
     let dir = message!(DescribeLogDirsResult {
@@ -47,7 +57,7 @@ async fn handle(mut call: Call<'_>) -> Handled {
     call.reply(&message!(DescribeLogDirsResponse { results: vec![dir] }), catalog.changed())
 }
 
-fn describe(topic: &Topic, asked: Option<&[i32]>) -> DescribeLogDirsTopic {
+fn describe(topic: &Topic, asked: Option<&BTreeSet<i32>>) -> DescribeLogDirsTopic {
     let partitions: Vec<&Arc<Partition>> = match asked {
         None => topic.partitions().iter().collect(),
         Some(asked) => asked.iter().filter_map(|index| topic.partition(*index)).collect(),

@@ -1,11 +1,15 @@
 //! DescribeProducers: the idempotent producers that partitions remember.
 //!
+//! Behaviour: a partition that is named twice is told of once. What one answer has no room for is INVALID_REQUEST.
 //! Source: KIP-664; Kafka's `KafkaApis.handleDescribeProducersRequest`.
+
+use std::collections::HashSet;
 
 use duolog_types::Lsn;
 use kafka_wire::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use kafka_wire::{DescribeProducersRequest, DescribeProducersResponse};
 
+use super::answer::{AnswerRoom, NO_ROOM};
 use super::common::{partition, text};
 use crate::dispatch::{Api, Call, Handled};
 use crate::door::Door;
@@ -26,14 +30,23 @@ pub const API: Api = Api {
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: DescribeProducersRequest = call.decode()?;
-    let mut after = Lsn::ZERO;
+    let mut room = AnswerRoom::of(&call).await;
+    let mut seen = HashSet::new();
+    // Which topics there are is told of, too.
+    let mut after = call.door.broker.catalog().changed();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
-        for index in &topic.partition_indexes {
+        for index in topic.partition_indexes.iter().filter(|index| seen.insert((&topic.name, **index))) {
             let mut response = message!(PartitionResponse { partition_index: *index });
             match describe(call.door, &topic.name, *index, &mut after) {
-                Ok(producers) => response.active_producers = producers,
+                Ok(producers) if room.take(producers.len() * size_of::<ProducerState>()) => {
+                    response.active_producers = producers;
+                }
+                Ok(_) => {
+                    response.error_code = ErrorCode::InvalidRequest.code();
+                    response.error_message = text(NO_ROOM);
+                }
                 Err(error) => {
                     response.error_code = error.code();
                     response.error_message = text(error.name());

@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 
 use duolog_broker::partition::LEADER_EPOCH;
-use duolog_types::Lsn;
 use kafka_wire::describe_topic_partitions_request::Cursor as From;
 use kafka_wire::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
@@ -16,6 +15,7 @@ use kafka_wire::describe_topic_partitions_response::{
 use kafka_wire::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use kafka_wire_core::StrBytes;
 
+use super::answer::wait_for_room;
 use super::common::{TOPIC_OPERATIONS, wire_id};
 use crate::dispatch::{Api, Call, Handled};
 use crate::door::Door;
@@ -40,7 +40,7 @@ const MAX_PARTITIONS: usize = 2000;
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: DescribeTopicPartitionsRequest = call.decode()?;
     let door = call.door;
-    let after = door.broker.catalog().changed();
+    wait_for_room(&call).await;
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, MAX_PARTITIONS);
     let from = request.cursor.as_ref();
     let first = from.map_or("", |cursor| &cursor.topic_name);
@@ -54,7 +54,7 @@ async fn handle(mut call: Call<'_>) -> Handled {
     };
     let response = describe(door, &names, from, limit);
     call.count_errors(response.topics.iter().map(|topic| topic.error_code));
-    call.reply(&response, after.max(Lsn::ZERO))
+    call.reply(&response, door.broker.catalog().changed())
 }
 
 fn describe(

@@ -1,4 +1,4 @@
-//! What the group APIs say alike: ids off the wire, who speaks, and what one answer may hold.
+//! What the group APIs say alike: ids off the wire, and who speaks.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -42,23 +42,5 @@ pub(crate) async fn unless_draining<T>(call: &Call<'_>, answer: impl Future<Outp
         biased;
         answer = answer => Some(answer),
         () = call.door.draining() => None,
-    }
-}
-
-/// What one answer may still hold. A small request can name a large thing many times.
-pub(crate) struct AnswerRoom(usize);
-
-impl AnswerRoom {
-    pub(crate) fn of(call: &Call<'_>) -> Self {
-        Self(call.door.config().fetch_max_bytes)
-    }
-
-    /// Takes room for `bytes`; false if there is no such room left.
-    pub(crate) fn take(&mut self, bytes: usize) -> bool {
-        match self.0.checked_sub(bytes) {
-            Some(left) => self.0 = left,
-            None => self.0 = 0,
-        }
-        self.0 > 0
     }
 }

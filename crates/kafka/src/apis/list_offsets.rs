@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use duolog_broker::partition::OffsetQuery;
-use duolog_types::{LeaderEpoch, Lsn, TimestampMs};
+use duolog_types::{LeaderEpoch, TimestampMs};
 use kafka_wire::list_offsets_request::ListOffsetsPartition;
 use kafka_wire::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_wire::{ListOffsetsRequest, ListOffsetsResponse};
@@ -65,8 +65,8 @@ async fn handle(mut call: Call<'_>) -> Handled {
         topics.push(message!(ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions }));
     }
     call.count_errors(topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| one.error_code)));
-    // What is shown is durable: offsets up to the high watermark.
-    call.reply(&message!(ListOffsetsResponse { topics: topics }), Lsn::ZERO)
+    // Offsets are durable, being up to the high watermark; which topics there are may be news.
+    call.reply(&message!(ListOffsetsResponse { topics: topics }), call.door.broker.catalog().changed())
 }
 
 fn named_twice(request: &ListOffsetsRequest) -> HashSet<(StrBytes, i32)> {

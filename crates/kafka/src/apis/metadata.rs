@@ -2,10 +2,12 @@
 //!
 //! Behaviour: null topics are all topics (version 0: an empty list), an empty list is none. An unknown name makes
 //! the topic if the client allows it (always before v4) and the broker does; it is answered at once and complete,
-//! which Kafka allows and does a moment later. The answer leaves when the catalog it shows is durable.
+//! which Kafka allows and does a moment later. A topic that is asked for twice is answered once. The answer leaves when the catalog it shows is durable.
 //! Versions: v1 controller, null = all · v2 cluster id · v4 allow_auto_topic_creation · v7 leader epoch · v8
 //! authorized operations · v9 flexible · v10 topic ids in the answer · v12 topic ids in the request · v13 error.
 //! Source: KIP-4, KIP-516; Kafka's `KafkaApis.handleTopicMetadataRequest`.
+
+use std::collections::HashSet;
 
 use duolog_broker::Topic;
 use duolog_broker::catalog::CreateTopicError;
@@ -18,6 +20,7 @@ use kafka_wire::metadata_response::{
 use kafka_wire::{MetadataRequest, MetadataResponse};
 use kafka_wire_core::StrBytes;
 
+use super::answer::wait_for_room;
 use super::common::{CLUSTER_OPERATIONS, TOPIC_OPERATIONS, operations, wire_id};
 use crate::dispatch::{Api, Call, Handled};
 use crate::door::Door;
@@ -39,6 +42,8 @@ pub const API: Api = Api {
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: MetadataRequest = call.decode()?;
     let door = call.door;
+    // No answer is larger than the catalog and the request together, since each topic is told of once.
+    wait_for_room(&call).await;
     // The cluster's id is as young as the data directory.
     let mut after = Lsn::ZERO;
     let topics = match &request.topics {
@@ -52,7 +57,9 @@ async fn handle(mut call: Call<'_>) -> Handled {
             .collect(),
         Some(asked) => {
             let create = request.allow_auto_topic_creation && door.broker.config().auto_create_topics;
-            asked.iter().map(|topic| find(door, &request, topic, create, &mut after)).collect()
+            let mut seen = HashSet::new();
+            let once = asked.iter().filter(|topic| seen.insert((&topic.name, topic.topic_id)));
+            once.map(|topic| find(door, &request, topic, create, &mut after)).collect()
         }
     };
     call.count_errors(topics.iter().map(|topic: &MetadataResponseTopic| topic.error_code));
@@ -108,7 +115,10 @@ fn find(
                 Err(error) => failed(asked, error, Some(name.clone())),
             }
         }
-        (Err(error), _) => failed(asked, error, None),
+        (Err(error), _) => {
+            *after = (*after).max(door.broker.catalog().changed());
+            failed(asked, error, None)
+        }
     }
 }
 

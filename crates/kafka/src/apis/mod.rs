@@ -13,6 +13,7 @@ macro_rules! apis {
     };
 }
 
+mod answer;
 mod common;
 mod group;
 

@@ -17,8 +17,9 @@ use kafka_wire::offset_fetch_response::{
 };
 use kafka_wire::{OffsetFetchRequest, OffsetFetchResponse};
 
+use super::answer::AnswerRoom;
 use super::common::wire_id;
-use super::group::{AnswerRoom, group_id, wire};
+use super::group::{group_id, wire};
 use crate::dispatch::{Api, Call, Handled};
 use crate::door::Door;
 use crate::errors::ErrorCode;
@@ -46,7 +47,7 @@ const PARTITION_BYTES: usize = 64;
 
 async fn handle(mut call: Call<'_>) -> Handled {
     let request: OffsetFetchRequest = call.decode()?;
-    let mut room = AnswerRoom::of(&call);
+    let mut room = AnswerRoom::of(&call).await;
     let mut after = Lsn::ZERO;
     if call.version >= GROUPS_VERSION {
         let groups = request.groups.into_iter().map(|group| fetch(&call, group, &mut room, &mut after));

@@ -5,7 +5,7 @@
 //! Versions: v2 current leader epoch · v3 replica id · v4 flexible.
 //! Source: KIP-101, KIP-320; Kafka's `LeaderEpochFileCache.endOffsetFor`.
 
-use duolog_types::{LeaderEpoch, Lsn};
+use duolog_types::LeaderEpoch;
 use kafka_wire::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use kafka_wire::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use kafka_wire::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
@@ -53,7 +53,8 @@ async fn handle(mut call: Call<'_>) -> Handled {
         })
         .collect();
     call.count_errors(topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| one.error_code)));
-    call.reply(&message!(OffsetForLeaderEpochResponse { topics: topics }), Lsn::ZERO)
+    // Offsets are durable, being up to the high watermark; which topics there are may be news.
+    call.reply(&message!(OffsetForLeaderEpochResponse { topics: topics }), door.broker.catalog().changed())
 }
 
 fn find(door: &Door, topic: &str, asked: &OffsetForLeaderPartition) -> Result<EpochEndOffset, ErrorCode> {

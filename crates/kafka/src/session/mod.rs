@@ -19,7 +19,6 @@ mod writer;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use duolog_types::Lsn;
@@ -31,7 +30,7 @@ use crate::config::KafkaConfig;
 use crate::frame::{Frame, FrameError, Input};
 use close::CloseReason;
 use connection::Connection;
-use queue::{Meter, Queued, ReplyQueue};
+use queue::{Meter, Queued, ReplyBytes, ReplyQueue};
 use reply::Outcome;
 
 /// The log has stopped before a reply could leave: why.
@@ -71,7 +70,7 @@ pub struct Shared {
     /// Room for request bytes.
     pub budget: Budget,
     /// Bytes of replies that wait in all queues.
-    pub reply_bytes: Arc<AtomicUsize>,
+    pub reply_bytes: Arc<ReplyBytes>,
     /// Turns true when the broker stops.
     pub draining: watch::Receiver<bool>,
 }
@@ -82,6 +81,11 @@ impl Shared {
     pub fn new(config: KafkaConfig, draining: watch::Receiver<bool>) -> Self {
         let budget = Budget::new(config.request_bytes);
         Self { config, budget, reply_bytes: Arc::default(), draining }
+    }
+
+    /// Waits until the replies of all connections leave room in their memory for one more.
+    pub(crate) async fn reply_room(&self) {
+        self.reply_bytes.below(self.config.reply_bytes).await;
     }
 }
 

@@ -32,6 +32,63 @@ pub struct Meter {
     pub since: std::time::Duration,
 }
 
+/// Bytes of replies that wait in the queues of all connections, or that are about to.
+#[derive(Debug, Default)]
+pub struct ReplyBytes {
+    count: AtomicUsize,
+    /// How many wait for it to fall: nobody as a rule, and then whoever sends has nothing to tell.
+    waiting: AtomicUsize,
+    fell: Notify,
+}
+
+impl ReplyBytes {
+    /// How many there are.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Adds some.
+    pub fn add(&self, bytes: usize) {
+        self.count.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes some away that were added.
+    pub fn sub(&self, bytes: usize) {
+        // In one order with `below`: either it sees the lower count, or this sees that it waits.
+        self.count.fetch_sub(bytes, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.fell.notify_waiters();
+        }
+    }
+
+    /// Waits until there are fewer than `limit`.
+    pub async fn below(&self, limit: usize) {
+        if self.get() < limit {
+            return;
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        loop {
+            // Made before the look, so that what falls in between isn't missed.
+            let fell = self.fell.notified();
+            if self.count.load(Ordering::SeqCst) < limit {
+                return;
+            }
+            fell.await;
+        }
+    }
+}
+
+/// One who waits; counted until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The queue of one connection.
 #[derive(Debug)]
 pub struct ReplyQueue {
@@ -41,7 +98,7 @@ pub struct ReplyQueue {
     max_len: usize,
     max_bytes: usize,
     /// Bytes that wait in the queues of all connections.
-    all: Arc<AtomicUsize>,
+    all: Arc<ReplyBytes>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +111,7 @@ struct State {
 impl ReplyQueue {
     /// An empty queue; `all` counts the bytes of every connection's queue.
     #[must_use]
-    pub fn new(max_len: usize, max_bytes: usize, all: Arc<AtomicUsize>) -> Self {
+    pub fn new(max_len: usize, max_bytes: usize, all: Arc<ReplyBytes>) -> Self {
         Self {
             state: Mutex::default(),
             pushed: Notify::new(),
@@ -83,7 +140,7 @@ impl ReplyQueue {
     /// Queues a reply behind the others.
     pub fn push(&self, queued: Queued) {
         let bytes = queued.reply.len();
-        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.all.add(bytes);
         let mut state = self.state.lock();
         state.bytes += bytes;
         state.replies.push_back(queued);
@@ -127,7 +184,7 @@ impl ReplyQueue {
 
     /// Bytes of popped replies were sent.
     pub fn sent(&self, bytes: usize) {
-        self.all.fetch_sub(bytes, Ordering::Relaxed);
+        self.all.sub(bytes);
         self.state.lock().bytes -= bytes;
         self.popped.notify_one();
     }
@@ -141,7 +198,7 @@ impl ReplyQueue {
 
 impl Drop for ReplyQueue {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.state.get_mut().bytes, Ordering::Relaxed);
+        self.all.sub(self.state.get_mut().bytes);
     }
 }
 
@@ -162,7 +219,7 @@ mod tests {
 
     #[test]
     fn queue_is_bounded_by_count_and_by_bytes_and_counts_what_is_being_sent() {
-        let all = Arc::new(AtomicUsize::new(0));
+        let all = Arc::new(ReplyBytes::default());
         let queue = ReplyQueue::new(2, 100, Arc::clone(&all));
         queue.push(reply(10));
         assert!(queue.room().now_or_never().is_some());
@@ -178,9 +235,22 @@ mod tests {
         assert!(queue.room().now_or_never().is_some());
         assert!(queue.is_idle());
         queue.push(reply(7));
-        assert_eq!(all.load(Ordering::Relaxed), 7);
+        assert_eq!(all.get(), 7);
         drop(queue);
-        assert_eq!(all.load(Ordering::Relaxed), 0, "a dropped queue gives back what it held");
+        assert_eq!(all.get(), 0, "a dropped queue gives back what it held");
+    }
+
+    #[test]
+    fn who_waits_for_room_goes_on_when_replies_of_others_have_left() {
+        let all = Arc::new(ReplyBytes::default());
+        let queue = ReplyQueue::new(2, 100, Arc::clone(&all));
+        queue.push(reply(60));
+        assert!(all.below(61).now_or_never().is_some());
+        let mut waiting = Box::pin(all.below(60));
+        assert!((&mut waiting).now_or_never().is_none(), "the memory is used up");
+        queue.pop().now_or_never().flatten().unwrap();
+        queue.sent(60);
+        assert!(waiting.now_or_never().is_some());
     }
 
     #[test]

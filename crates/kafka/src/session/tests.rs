@@ -245,7 +245,7 @@ async fn client_that_never_reads_stops_being_read_and_is_ended() {
     }
     let handled = *session.echo.handled.borrow();
     assert!(handled <= 3, "{handled} requests were handled though nobody takes the replies");
-    let waiting = session.shared.reply_bytes.load(Ordering::Relaxed);
+    let waiting = session.shared.reply_bytes.get();
     assert!(waiting <= 300_100, "{waiting} bytes wait");
     let config = &session.shared.config;
     let later = session.echo.now() + write_timeout + Duration::from_secs(1);
@@ -253,7 +253,7 @@ async fn client_that_never_reads_stops_being_read_and_is_ended() {
     assert!(matches!(reason, CloseReason::NotReading { .. }));
     session.connection.end(reason);
     assert!(matches!(session.task.await.unwrap(), CloseReason::NotReading { .. }));
-    assert_eq!(session.shared.reply_bytes.load(Ordering::Relaxed), 0);
+    assert_eq!(session.shared.reply_bytes.get(), 0);
 }
 
 #[tokio::test]

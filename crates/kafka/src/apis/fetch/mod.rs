@@ -4,7 +4,7 @@
 //! partition_max_bytes, of which the first batch of the first partition that has any may break both (KIP-74).
 //! Waits until min_bytes are there, max_wait passes or something failed; nobody polls: partitions report news to
 //! the fetch. Sessions (KIP-227) make a fetch cost what has news. Readers see durable data only, so the answer
-//! waits for nothing. Whoever was served goes to the back of the queue, so that no partition starves.
+//! waits for nothing but the topics themselves. Whoever was served goes to the back of the queue, so that no partition starves.
 //! Versions: v5 log start offset · v7 sessions · v9 leader epochs · v11 rack · v12 flexible, diverging epochs
 //! (KIP-595) · v13 topic ids (KIP-516) · v15 replica state · v16 node endpoints (KIP-951) · v17 directory id ·
 //! v18 high watermark of replicas.
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use duolog_broker::{Partition, Watch, WatchGuard};
-use duolog_types::Lsn;
 use kafka_wire::FetchRequest;
 
 use crate::config::KafkaConfig;
@@ -248,7 +247,8 @@ fn reply(call: &Call<'_>, answer: FetchAnswer) -> Handled {
     call.count_errors(answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| one.error_code)));
     let pieces = response::encode(call.frame, call.version, answer)
         .map_err(|error| CloseReason::Internal(error.to_string()))?;
-    Ok(Outcome::Reply(Reply { pieces, after: Lsn::ZERO, if_stopped: None }))
+    // Records are durable; which topics there are may be news.
+    Ok(Outcome::Reply(Reply { pieces, after: call.door.broker.catalog().changed(), if_stopped: None }))
 }
 
 /// A session that a request is being handled with. If its client goes away meanwhile, the session ends.

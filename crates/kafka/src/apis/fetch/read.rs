@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use duolog_broker::partition::{FetchError, FetchSpec, LEADER_EPOCH};
 use duolog_broker::{Partition, Watch};
@@ -17,6 +16,7 @@ use super::{Partitions, Source};
 use crate::apis::common;
 use crate::door::Door;
 use crate::errors::ErrorCode;
+use crate::session::queue::ReplyBytes;
 
 /// Which partitions an answer names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,20 +313,20 @@ fn is_there(door: &Door, partition: &Partition) -> bool {
 /// see each other.
 struct Reserved<'a> {
     bytes: usize,
-    all: &'a AtomicUsize,
+    all: &'a ReplyBytes,
 }
 
 impl<'a> Reserved<'a> {
-    fn take(all: &'a AtomicUsize, limit: usize, wanted: usize) -> Self {
-        let free = limit.saturating_sub(all.load(Ordering::Relaxed));
+    fn take(all: &'a ReplyBytes, limit: usize, wanted: usize) -> Self {
+        let free = limit.saturating_sub(all.get());
         let bytes = wanted.min((free / 4).max(LEAST_BYTES));
-        all.fetch_add(bytes, Ordering::Relaxed);
+        all.add(bytes);
         Self { bytes, all }
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.all.sub(self.bytes);
     }
 }

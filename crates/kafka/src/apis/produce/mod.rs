@@ -41,7 +41,7 @@ pub const API: Api = Api {
     max: 13,
     advertised_min: 0,
     flexible_from: 9,
-    notes: "v0-2 are advertised and refused, as Kafka does (KAFKA-18659); no transactions yet",
+    notes: "v0-2 are advertised and refused, as Kafka does (KAFKA-18659); no transactions yet; records are not decoded at append unless the topic's configs need it (compression.type, message.timestamp.before.max.ms): header and checksum are checked, and that the bytes can hold the record count, which for compressed ones is the most that may come of them",
     handler: |call| Box::pin(handle(call)),
 };
 
@@ -57,6 +57,10 @@ async fn handle(mut call: Call<'_>) -> Handled {
     let mut responses = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         responses.push(produce_topic(&call, topic, context, refusal, &mut after));
+    }
+    if codes(&responses).any(|code| code != 0) {
+        // An error tells which topics there are, or aren't.
+        after = after.max(call.door.broker.catalog().changed());
     }
     call.count_errors(codes(&responses));
     if request.acks == 0 {
@@ -74,9 +78,6 @@ async fn handle(mut call: Call<'_>) -> Handled {
     }
     let response = message!(ProduceResponse { responses: responses });
     let frame = call.encode(&response)?;
-    if after == Lsn::ZERO {
-        return Ok(Outcome::Reply(Reply::new(frame)));
-    }
     let (framing, version) = (call.frame, call.version);
     let instead = move || framing.encode(&stopped(response), version).unwrap_or_default();
     Ok(Outcome::Reply(Reply::new(frame).after(after).or_if_stopped(instead)))
@@ -140,7 +141,13 @@ fn produce_partition(
             *after = (*after).max(produced.lsn);
             appended(index, &produced)
         }
-        Err(error) => refused(index, &error),
+        Err(error) => {
+            if matches!(error, ProduceError::OutOfOrder { .. } | ProduceError::Fenced { .. }) {
+                // It tells of batches before it.
+                *after = (*after).max(partition.producers_as_of());
+            }
+            refused(index, &error)
+        }
     }
 }
 
@@ -178,10 +185,11 @@ fn refused(index: i32, error: &ProduceError) -> PartitionProduceResponse {
     response
 }
 
-/// What is said if the log stops while the appended batches wait for their sync: their fate is unknown.
+/// What is said if the log stops while the appended batches wait for their sync: their fate is unknown, and so is
+/// what refusals went by.
 fn stopped(mut response: ProduceResponse) -> ProduceResponse {
     for topic in &mut response.responses {
-        for one in topic.partition_responses.iter_mut().filter(|one| one.error_code == 0) {
+        for one in &mut topic.partition_responses {
             *one = failed(one.index, ErrorCode::KafkaStorageError, "the log stopped before the batch was durable");
         }
     }
