@@ -330,6 +330,44 @@ fn batches_are_found_by_time_wherever_they_stand() {
     }
 }
 
+#[test]
+fn the_largest_timestamp_is_sought_among_readable_records_only() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let (orders, cut) = (create(&log), create(&log));
+    for time in [9000, 5000, 6000] {
+        orders.append(batch_at(&[("x", time)])).unwrap();
+    }
+    // Here the start cuts into the batch with the largest timestamp.
+    for times in [[9000, 1000], [5000, 6000], [2000, 3000]] {
+        cut.append(batch_at(&[("x", times[0]), ("y", times[1])])).unwrap();
+    }
+    settle(&log);
+    let base = |partition: &duolog_log::Partition| {
+        let found = partition.find_max_timestamp().unwrap().unwrap();
+        duolog_record::BatchHeader::parse(&found).unwrap().base_offset.0
+    };
+    assert_eq!((base(&orders), base(&cut)), (0, 0));
+    orders.trim(Offset(1)).unwrap();
+    cut.trim(Offset(1)).unwrap();
+    settle(&log);
+    assert_eq!((base(&orders), base(&cut)), (2, 2), "in the tail");
+    log.checkpoint().unwrap();
+    assert_eq!((base(&orders), base(&cut)), (2, 2), "in segments");
+    // In a segment made before the trim, and in the block that the start cuts.
+    for id in [&orders, &cut] {
+        id.trim(Offset(2)).unwrap();
+    }
+    settle(&log);
+    assert_eq!((base(&orders), base(&cut)), (2, 2), "cut behind the checkpoint");
+    cut.trim(Offset(4)).unwrap();
+    settle(&log);
+    assert_eq!(base(&cut), 4);
+    cut.trim(Offset(6)).unwrap();
+    settle(&log);
+    assert_eq!(cut.find_max_timestamp().unwrap(), None);
+}
+
 #[tokio::test]
 async fn a_watch_tells_of_the_partitions_with_news_only() {
     let sim = SimEnv::new(1);
