@@ -248,10 +248,15 @@ impl Shared {
 
     /// Stops the log: nothing more becomes durable, every waiter learns why.
     pub(crate) fn poison(&self, action: &'static str, error: &dyn std::error::Error) -> Poisoned {
-        let reason = Poisoned { action, detail: error.to_string() };
-        tracing::error!(action, %error, "the log stops: a failed write or sync is never retried");
+        self.stop(Poisoned { action, detail: error.to_string() })
+    }
+
+    /// As [`poison`](Self::poison), with the reason as a whole.
+    pub(crate) fn stop(&self, reason: Poisoned) -> Poisoned {
+        // Before the line: whoever takes it may fail or hang, and must not keep a log alive that can't go on.
         self.queue.poison(reason.clone());
         self.durability.poison(reason.clone());
+        tracing::error!(action = reason.action, error = reason.detail, "the log stops for good; restart it");
         reason
     }
 

@@ -439,3 +439,70 @@ async fn a_real_log_with_threads_keeps_what_it_acknowledged() {
     }
     log.close().unwrap();
 }
+
+/// Fails with the first error line, as a full or closed stderr may.
+struct BrokenOutput;
+
+impl tracing::Subscriber for BrokenOutput {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("the output is gone");
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_log_that_stops_does_so_though_nobody_takes_the_line_about_it() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    settle(&log);
+    sim.disk.fail_sync(1);
+    orders.append(batch(&["a"])).unwrap();
+    let commit = std::panic::AssertUnwindSafe(|| log.commit());
+    tracing::subscriber::with_default(BrokenOutput, || std::panic::catch_unwind(commit)).unwrap_err();
+    assert!(log.stats().poisoned);
+    assert!(matches!(orders.append(batch(&["b"])), Err(AppendError::Poisoned(_))));
+}
+
+/// A table whose snapshot is a bug.
+struct Panics;
+
+impl duolog_log::Table for Panics {
+    fn id(&self) -> duolog_log::TableId {
+        KEYS
+    }
+    fn restore(&self, _: u32, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn apply(&self, _: u32, _: &[u8], _: Lsn) -> Result<(), String> {
+        Ok(())
+    }
+    fn snapshot(&self, _: u32) -> duolog_log::ShardSnapshot {
+        panic!("a bug in a table");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_panics_stops_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = duolog_log::LogConfig {
+        threads: true,
+        checkpoint_age: std::time::Duration::ZERO,
+        ..config(dir.path())
+    };
+    let log = duolog_log::Log::open(&Env::real(), config, vec![std::sync::Arc::new(Panics)]).unwrap();
+    let lsn = log.submit(Entry::new().state(KEYS, 0, "k=v")).unwrap();
+    log.durable(lsn).await.unwrap();
+    let patience = std::time::Duration::from_secs(30);
+    let reason = tokio::time::timeout(patience, log.until_poisoned()).await.expect("the log stops");
+    assert_eq!(reason.detail, "a bug in a table");
+}
