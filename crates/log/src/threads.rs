@@ -94,6 +94,8 @@ fn write(log: &Shared) {
 /// Zeroes WAL files ahead of the writer and keeps a spare.
 fn prepare(log: &Shared) {
     loop {
+        // Here too: the checkpoint's thread may be busy for long, and this one takes room.
+        log.measure_space();
         let did = log.prepare_wal().unwrap_or_else(|error| {
             tracing::warn!(%error, "a WAL file can't be prepared");
             Prepared::Nothing
