@@ -22,7 +22,7 @@ use crate::partition::core::Core;
 use crate::partitions::Partitions;
 use crate::queue::{Queue, Waiting, WaitingEntry};
 use crate::segment::store::SegmentStore;
-use crate::space::{SpaceGuard, is_no_room};
+use crate::space::{Ballast, SpaceGuard, is_no_room};
 use crate::stats::{Counters, LogStats};
 use crate::table::{Table, TableId};
 use crate::tail::Tail;
@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     /// Behind the newest durable group.
     pub point: Mutex<DurablePoint>,
     pub space: SpaceGuard,
+    pub ballast: Ballast,
     pub stats: Counters,
     pub writer: Mutex<Writer>,
     pub checkpointer: Mutex<Checkpointer>,
@@ -235,7 +236,9 @@ impl Shared {
         if self.durability.poisoned().is_some() {
             return Ok(Prepared::Nothing);
         }
-        self.wal_files.prepare_step().inspect_err(|error| {
+        let reserved = self.pending_bytes() + self.queue.bytes() + self.config.wal_file_bytes;
+        let may_create = !self.space.is_full() || self.space.free_bytes() > reserved;
+        self.wal_files.prepare_step(may_create).inspect_err(|error| {
             if !is_no_room(error) {
                 self.poison("preparation of a WAL file", error);
             }
@@ -253,10 +256,15 @@ impl Shared {
 
     /// Stops the log: nothing more becomes durable, every waiter learns why.
     pub(crate) fn poison(&self, action: &'static str, error: &dyn std::error::Error) -> Poisoned {
-        let reason = Poisoned { action, detail: error.to_string() };
-        tracing::error!(action, %error, "the log stops: a failed write or sync is never retried");
+        self.stop(Poisoned { action, detail: error.to_string() })
+    }
+
+    /// As [`poison`](Self::poison), with the reason as a whole.
+    pub(crate) fn stop(&self, reason: Poisoned) -> Poisoned {
+        // Before the line: whoever takes it may fail or hang, and must not keep a log alive that can't go on.
         self.queue.poison(reason.clone());
         self.durability.poison(reason.clone());
+        tracing::error!(action = reason.action, error = reason.detail, "the log stops for good; restart it");
         reason
     }
 
@@ -267,7 +275,14 @@ impl Shared {
             return Err(reason);
         }
         let written = self.stats.wal_bytes();
-        let made = match checkpointer.run(self) {
+        let mut outcome = checkpointer.run(self);
+        if let Err(CheckpointError::Full(error)) = &outcome
+            && is_no_room(error)
+            && (self.wal_files.release_spares() | self.ballast.release(&self.env))
+        {
+            outcome = checkpointer.run(self);
+        }
+        let made = match outcome {
             Ok(made) => made,
             Err(CheckpointError::Full(error)) => {
                 self.stats.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
@@ -282,6 +297,8 @@ impl Shared {
         if made {
             self.stats.checkpoints.fetch_add(1, Ordering::Relaxed);
         }
+        drop(checkpointer);
+        self.measure_space();
         Ok(made)
     }
 
@@ -337,15 +354,27 @@ impl Shared {
 
     /// Takes a new reading of the disk.
     pub(crate) fn measure_space(&self) {
-        let snapshot_bytes =
-            self.checkpointer.try_lock().map_or(0, |checkpointer| checkpointer.snapshot_bytes());
+        let snapshot_bytes = self.checkpointer.try_lock().map(|checkpointer| checkpointer.snapshot_bytes());
+        let snapshot_bytes = self.space.snapshot_bytes(snapshot_bytes);
+        let charged = self.space.charged_bytes();
         let needed = self.pending_bytes()
+            // Admitted, and to be written to the WAL and to a segment.
+            + 2 * self.queue.bytes()
             + snapshot_bytes
             + self.config.segment_bytes.min(self.config.wal_file_bytes)
             + self.config.wal_file_bytes.min(self.config.checkpoint_bytes);
         match self.env.disk.space(&self.config.dir) {
-            Ok(space) => self.space.update(space.free_bytes, needed),
-            Err(error) => tracing::warn!(%error, "the disk doesn't say how full it is"),
+            Ok(space) => {
+                let has_room = space.free_bytes > needed + 2 * self.ballast.bytes();
+                if has_room && self.durability.poisoned().is_none() {
+                    self.ballast.make(&self.env);
+                }
+                self.space.update(charged, space.free_bytes, needed);
+            }
+            Err(error) => {
+                self.space.unknown();
+                tracing::warn!(%error, "the disk doesn't say how full it is");
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::partition::core::{Core, State, TailEntry};
 use crate::partitions::Partitions;
 use crate::queue::Queue;
 use crate::segment::store::SegmentStore;
-use crate::space::SpaceGuard;
+use crate::space::{Ballast, SpaceGuard};
 use crate::stats::Counters;
 use crate::table::{Table, TableId};
 use crate::tail::Tail;
@@ -132,6 +132,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
         changed: Mutex::new(changed),
         point: Mutex::new(point),
         space: SpaceGuard::default(),
+        ballast: Ballast::new(dir.join("BALLAST"), config.wal_file_bytes),
         stats,
         writer: Mutex::new(writer),
         checkpointer: Mutex::new(Checkpointer::new(&manifest)),

@@ -4,7 +4,11 @@
 //! retention (which need little, and free much) always go on. Judged from the disk each time, never remembered.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use duolog_env::{Env, OpenMode};
+use parking_lot::Mutex;
 
 use crate::error::AppendError;
 
@@ -13,20 +17,50 @@ pub(crate) fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// What an admitted batch may take until the next checkpoint is done: once in the WAL, once in a segment.
+const COPIES: u64 = 2;
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SpaceGuard {
     full: AtomicBool,
     free_bytes: AtomicU64,
     needed_bytes: AtomicU64,
+    /// Bytes that data admitted so far may take; only rises.
+    charged_bytes: AtomicU64,
+    /// How far that may rise before the disk is looked at again: a reading is a second old, and a second's data may be
+    /// more than was free.
+    charge_limit: AtomicU64,
+    /// What the next snapshot may take, as last seen.
+    snapshot_bytes: AtomicU64,
+}
+
+impl Default for SpaceGuard {
+    fn default() -> Self {
+        Self {
+            full: AtomicBool::new(false),
+            free_bytes: AtomicU64::new(0),
+            needed_bytes: AtomicU64::new(0),
+            charged_bytes: AtomicU64::new(0),
+            charge_limit: AtomicU64::new(u64::MAX),
+            snapshot_bytes: AtomicU64::new(0),
+        }
+    }
 }
 
 impl SpaceGuard {
+    /// What was charged until now; to be asked before the disk is, and handed to [`update`](Self::update).
+    pub(crate) fn charged_bytes(&self) -> u64 {
+        self.charged_bytes.load(Ordering::Relaxed)
+    }
+
     /// Takes a new reading. Data is accepted again only when a tenth more than needed is free, so that the state
     /// doesn't flap.
-    pub(crate) fn update(&self, free_bytes: u64, needed_bytes: u64) {
+    pub(crate) fn update(&self, charged_before: u64, free_bytes: u64, needed_bytes: u64) {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         self.needed_bytes.store(needed_bytes, Ordering::Relaxed);
+        let budget = free_bytes.saturating_sub(needed_bytes);
+        self.charge_limit.store(charged_before.saturating_add(budget), Ordering::Relaxed);
         let was_full = self.full.load(Ordering::Relaxed);
         let full =
             if was_full { free_bytes < needed_bytes + needed_bytes / 10 } else { free_bytes < needed_bytes };
@@ -44,14 +78,30 @@ impl SpaceGuard {
         }
     }
 
-    /// May data be appended?
-    pub(crate) fn admit_data(&self) -> Result<(), AppendError> {
-        if !self.full.load(Ordering::Relaxed) {
+    /// What the next snapshot may take: `now`, or what it was before while a checkpoint is busy with it.
+    pub(crate) fn snapshot_bytes(&self, now: Option<u64>) -> u64 {
+        if let Some(now) = now {
+            self.snapshot_bytes.store(now, Ordering::Relaxed);
+        }
+        self.snapshot_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The disk didn't say: the last reading's budget must not stop the log.
+    pub(crate) fn unknown(&self) {
+        self.charge_limit.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// May `bytes` of data be appended?
+    pub(crate) fn admit_data(&self, bytes: u64) -> Result<(), AppendError> {
+        let cost = bytes * COPIES;
+        let charged = self.charged_bytes.fetch_add(cost, Ordering::Relaxed) + cost;
+        if !self.full.load(Ordering::Relaxed) && charged <= self.charge_limit.load(Ordering::Relaxed) {
             return Ok(());
         }
+        self.charged_bytes.fetch_sub(cost, Ordering::Relaxed);
         Err(AppendError::DiskFull {
             free_bytes: self.free_bytes.load(Ordering::Relaxed),
-            needed_bytes: self.needed_bytes.load(Ordering::Relaxed),
+            needed_bytes: self.needed_bytes.load(Ordering::Relaxed) + cost,
         })
     }
 
@@ -64,6 +114,56 @@ impl SpaceGuard {
     }
 }
 
+/// A file that holds nothing but room. It is given up for a checkpoint that found none: one that only frees dead
+/// segments writes little, but not nothing.
+#[derive(Debug)]
+pub(crate) struct Ballast {
+    path: PathBuf,
+    bytes: u64,
+    /// Whether the file is there; one that a process before left is found by the first `make`.
+    there: Mutex<bool>,
+}
+
+impl Ballast {
+    pub(crate) fn new(path: PathBuf, wal_file_bytes: u64) -> Self {
+        Self { path, bytes: wal_file_bytes.min(4 << 20), there: Mutex::new(false) }
+    }
+
+    /// What it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes the file, unless it is there. Nothing depends on it, so it needs no sync and a failure is no harm.
+    pub(crate) fn make(&self, env: &Env) {
+        let mut there = self.there.lock();
+        if *there {
+            return;
+        }
+        let file = match env.disk.open(&self.path, OpenMode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                env.disk.open(&self.path, OpenMode::ReadWrite)
+            }
+            other => other,
+        };
+        // Written too: not every file system reserves what is only allocated.
+        let zeros = vec![0; usize::try_from(self.bytes).unwrap_or(0)];
+        match file.and_then(|file| file.allocate(self.bytes).and_then(|()| file.write_at(&zeros, 0))) {
+            Ok(()) => *there = true,
+            Err(error) => {
+                tracing::debug!(%error, "no ballast");
+                let _ = env.disk.remove(&self.path);
+            }
+        }
+    }
+
+    /// Removes the file. Returns whether it was there.
+    pub(crate) fn release(&self, env: &Env) -> bool {
+        *self.there.lock() = false;
+        env.disk.remove(&self.path).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,16 +171,16 @@ mod tests {
     #[test]
     fn refuses_below_the_need_and_resumes_above_it() {
         let guard = SpaceGuard::default();
-        guard.update(100, 100);
-        assert!(guard.admit_data().is_ok());
-        guard.update(99, 100);
+        guard.update(0, 100, 100);
+        assert!(guard.admit_data(0).is_ok());
+        guard.update(0, 99, 100);
         assert!(matches!(
-            guard.admit_data(),
+            guard.admit_data(0),
             Err(AppendError::DiskFull { free_bytes: 99, needed_bytes: 100 })
         ));
-        guard.update(105, 100);
+        guard.update(0, 105, 100);
         assert!(guard.is_full(), "not yet a tenth more than needed");
-        guard.update(110, 100);
-        assert!(guard.admit_data().is_ok());
+        guard.update(0, 110, 100);
+        assert!(guard.admit_data(0).is_ok());
     }
 }

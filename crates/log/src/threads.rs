@@ -1,12 +1,13 @@
 //! The log's own threads: the WAL's writer, the maker of WAL files, the checkpoint.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::error::OpenError;
+use crate::error::{OpenError, Poisoned};
 use crate::log::Shared;
 use crate::queue::News;
 use crate::wal::file::Prepared;
@@ -35,7 +36,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<Threads, OpenError> {
             let shared = shared.clone();
             let thread = std::thread::Builder::new()
                 .name(name.into())
-                .spawn(move || body(&shared))
+                .spawn(move || run(&shared, body))
                 .map_err(|error| OpenError::io("starting a thread for", name, error))?;
             running.push(thread);
         }
@@ -65,6 +66,16 @@ impl Drop for Threads {
     }
 }
 
+/// A thread that panics stops the log: the others would wait for it for ever, and what it held half done is unknown.
+fn run(log: &Shared, body: Body) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(log))) {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let detail = text.unwrap_or_else(|| "a thread panicked".into());
+        log.stop(Poisoned { action: "run a thread of the log", detail });
+    }
+}
+
 /// Commits whatever queued while the last sync ran; never waits for more.
 fn write(log: &Shared) {
     loop {
@@ -83,6 +94,8 @@ fn write(log: &Shared) {
 /// Zeroes WAL files ahead of the writer and keeps a spare.
 fn prepare(log: &Shared) {
     loop {
+        // Here too: the checkpoint's thread may be busy for long, and this one takes room.
+        log.measure_space();
         let did = log.prepare_wal().unwrap_or_else(|error| {
             tracing::warn!(%error, "a WAL file can't be prepared");
             Prepared::Nothing

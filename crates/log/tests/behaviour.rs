@@ -206,7 +206,8 @@ fn a_checkpoint_that_finds_no_room_forgets_no_dead_segment() {
     assert!(!disk_list(&sim.disk, shard).is_empty());
     orders.trim(Offset(30)).unwrap();
     settle(&log);
-    sim.disk.set_capacity(Some(used(&sim.disk)));
+    // Less than what is used: what the log holds in reserve doesn't help either.
+    sim.disk.set_capacity(Some(1));
     log.checkpoint().unwrap();
     assert_eq!(log.stats().checkpoint_failures, 1);
     sim.disk.set_capacity(None);
@@ -330,6 +331,44 @@ fn batches_are_found_by_time_wherever_they_stand() {
     }
 }
 
+#[test]
+fn the_largest_timestamp_is_sought_among_readable_records_only() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let (orders, cut) = (create(&log), create(&log));
+    for time in [9000, 5000, 6000] {
+        orders.append(batch_at(&[("x", time)])).unwrap();
+    }
+    // Here the start cuts into the batch with the largest timestamp.
+    for times in [[9000, 1000], [5000, 6000], [2000, 3000]] {
+        cut.append(batch_at(&[("x", times[0]), ("y", times[1])])).unwrap();
+    }
+    settle(&log);
+    let base = |partition: &duolog_log::Partition| {
+        let found = partition.find_max_timestamp().unwrap().unwrap();
+        duolog_record::BatchHeader::parse(&found).unwrap().base_offset.0
+    };
+    assert_eq!((base(&orders), base(&cut)), (0, 0));
+    orders.trim(Offset(1)).unwrap();
+    cut.trim(Offset(1)).unwrap();
+    settle(&log);
+    assert_eq!((base(&orders), base(&cut)), (2, 2), "in the tail");
+    log.checkpoint().unwrap();
+    assert_eq!((base(&orders), base(&cut)), (2, 2), "in segments");
+    // In a segment made before the trim, and in the block that the start cuts.
+    for id in [&orders, &cut] {
+        id.trim(Offset(2)).unwrap();
+    }
+    settle(&log);
+    assert_eq!((base(&orders), base(&cut)), (2, 2), "cut behind the checkpoint");
+    cut.trim(Offset(4)).unwrap();
+    settle(&log);
+    assert_eq!(base(&cut), 4);
+    cut.trim(Offset(6)).unwrap();
+    settle(&log);
+    assert_eq!(cut.find_max_timestamp().unwrap(), None);
+}
+
 #[tokio::test]
 async fn a_watch_tells_of_the_partitions_with_news_only() {
     let sim = SimEnv::new(1);
@@ -400,4 +439,71 @@ async fn a_real_log_with_threads_keeps_what_it_acknowledged() {
         );
     }
     log.close().unwrap();
+}
+
+/// Fails with the first error line, as a full or closed stderr may.
+struct BrokenOutput;
+
+impl tracing::Subscriber for BrokenOutput {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("the output is gone");
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_log_that_stops_does_so_though_nobody_takes_the_line_about_it() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    settle(&log);
+    sim.disk.fail_sync(1);
+    orders.append(batch(&["a"])).unwrap();
+    let commit = std::panic::AssertUnwindSafe(|| log.commit());
+    tracing::subscriber::with_default(BrokenOutput, || std::panic::catch_unwind(commit)).unwrap_err();
+    assert!(log.stats().poisoned);
+    assert!(matches!(orders.append(batch(&["b"])), Err(AppendError::Poisoned(_))));
+}
+
+/// A table whose snapshot is a bug.
+struct Panics;
+
+impl duolog_log::Table for Panics {
+    fn id(&self) -> duolog_log::TableId {
+        KEYS
+    }
+    fn restore(&self, _: u32, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn apply(&self, _: u32, _: &[u8], _: Lsn) -> Result<(), String> {
+        Ok(())
+    }
+    fn snapshot(&self, _: u32) -> duolog_log::ShardSnapshot {
+        panic!("a bug in a table");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_panics_stops_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = duolog_log::LogConfig {
+        threads: true,
+        checkpoint_age: std::time::Duration::ZERO,
+        ..config(dir.path())
+    };
+    let log = duolog_log::Log::open(&Env::real(), config, vec![std::sync::Arc::new(Panics)]).unwrap();
+    let lsn = log.submit(Entry::new().state(KEYS, 0, "k=v")).unwrap();
+    log.durable(lsn).await.unwrap();
+    let patience = std::time::Duration::from_secs(30);
+    let reason = tokio::time::timeout(patience, log.until_poisoned()).await.expect("the log stops");
+    assert_eq!(reason.detail, "a bug in a table");
 }

@@ -10,7 +10,7 @@ use duolog_types::{Lsn, Offset, PartitionId};
 
 use super::manifest::{self, Manifest};
 use super::partition_table::{self, PARTITIONS};
-use super::snapshot::{NewShard, Snapshots};
+use super::snapshot::{self, NewShard, Snapshots};
 use crate::error::{Poisoned, ReadError};
 use crate::log::Shared;
 use crate::partition::core::{Core, TailEntry};
@@ -18,7 +18,7 @@ use crate::partition::read::read_from_wal;
 use crate::partitions::{Dirty, Partitions};
 use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
-use crate::segment::writer::SegmentWriter;
+use crate::segment::writer::{SegmentWriter, Undo};
 use crate::space::is_no_room;
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
@@ -27,6 +27,8 @@ use crate::wal::writer::DurablePoint;
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     generation: u64,
+    /// The newest generation that a manifest may have on the disk.
+    begun: u64,
     snapshots: Snapshots,
     /// Shard directories whose names are durable.
     known_dirs: BTreeSet<PathBuf>,
@@ -65,6 +67,7 @@ impl Checkpointer {
     pub(crate) fn new(manifest: &Manifest) -> Self {
         Self {
             generation: manifest.generation,
+            begun: manifest.generation,
             snapshots: Snapshots::from_refs(&manifest.snapshots),
             known_dirs: BTreeSet::new(),
         }
@@ -110,7 +113,12 @@ impl Checkpointer {
         changed: &BTreeSet<(TableId, u32)>,
         garbage: &mut Vec<(PartitionId, Offset)>,
     ) -> Result<(), CheckpointError> {
-        let written = self.write_segments(log, point.lsn, &dirty.cores)?;
+        let mut undo = Vec::new();
+        let written = self.write_segments(log, point.lsn, &dirty.cores, &mut undo).inspect_err(|error| {
+            if matches!(error, CheckpointError::Full(_)) {
+                give_back(log, &undo);
+            }
+        })?;
         let mut shards: BTreeSet<(TableId, u32)> = changed.clone();
         shards.extend(dirty.shards.iter().map(|shard| (PARTITIONS, *shard)));
         for part in written {
@@ -122,14 +130,20 @@ impl Checkpointer {
         // A dropped partition's segments may be named by an attempt before.
         garbage.sort_unstable();
         garbage.dedup();
-        let shards = shards.into_iter().map(|(table, shard)| snapshot(log, table, shard)).collect();
+        let shards = shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
         log.flush()?;
 
         let generation = self.generation + 1;
         let dir = &log.config.dir;
-        let snapshots =
-            self.snapshots.write(&log.env, dir, generation, shards).map_err(failed("writing a snapshot"))?;
+        let snapshots = self.snapshots.write(&log.env, dir, generation, shards).map_err(|error| {
+            // A manifest that was begun before may be whole, and then names the file.
+            if is_no_room(&error) && self.begun < generation {
+                snapshot::give_back(&log.env, dir, generation);
+            }
+            failed("writing a snapshot")(error)
+        })?;
+        self.begun = generation;
         let manifest = Manifest {
             generation,
             point,
@@ -157,12 +171,13 @@ impl Checkpointer {
         log: &Shared,
         cut: Lsn,
         cores: &[Arc<Core>],
+        undo: &mut Vec<Undo>,
     ) -> Result<Vec<Written>, CheckpointError> {
         let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
         for core in cores {
-            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names)?;
+            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
             written.push(part);
             // Files stay open until they are synced, and there may be more partitions than the process may have files.
             if touched.len() >= log.config.max_open_files {
@@ -185,6 +200,7 @@ impl Checkpointer {
         core: &Arc<Core>,
         touched: &mut Vec<Arc<dyn File>>,
         new_names: &mut BTreeSet<PathBuf>,
+        undo: &mut Vec<Undo>,
     ) -> Result<Written, CheckpointError> {
         let (entries, segments, start, seal_bytes) = {
             let mut state = core.lock();
@@ -211,7 +227,7 @@ impl Checkpointer {
             self.known_dirs.insert(dir.clone());
         }
         new_names.insert(dir);
-        let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched);
+        let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched, undo);
         for entry in entries.iter().filter(|entry| entry.end > start) {
             let bytes = if entry.is_gap() { bytes::Bytes::new() } else { batch(log, entry)? };
             writer.add(*entry, &bytes).map_err(failed("writing a segment"))?;
@@ -219,6 +235,15 @@ impl Checkpointer {
         }
         let segments = writer.finish().map_err(failed("writing a segment"))?;
         Ok(Written { core: core.clone(), drained, segments })
+    }
+}
+
+/// Nothing names yet what was written: its room is better used by the next try, or by control entries.
+fn give_back(log: &Shared, undo: &[Undo]) {
+    for written in undo {
+        if let Err(error) = written.give_back(&log.segments) {
+            tracing::warn!(?written, %error, "what a checkpoint without room wrote can't be given back");
+        }
     }
 }
 
@@ -256,7 +281,7 @@ fn install(part: Written) -> Vec<(PartitionId, Offset)> {
     dead.into_iter().map(|segment| (part.core.id, segment.base)).collect()
 }
 
-fn snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
+fn take_snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
     match log.tables.get(&table) {
         Some(owner) => {
             let taken = owner.snapshot(shard);

@@ -136,6 +136,16 @@ fn path(dir: &Path, generation: u64) -> PathBuf {
     dir.join("snapshots").join(format!("{generation:016x}.snap"))
 }
 
+/// Removes the file of a checkpoint that found no room, if it got so far.
+pub(crate) fn give_back(env: &Env, dir: &Path, generation: u64) {
+    match env.disk.remove(&path(dir, generation)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(generation, %error, "half a snapshot can't be removed");
+        }
+        _ => {}
+    }
+}
+
 /// Reads one shard's snapshot back.
 pub(crate) fn read(env: &Env, dir: &Path, found: &SnapshotRef) -> Result<Bytes, OpenError> {
     let path = path(dir, found.file);

@@ -28,7 +28,7 @@ impl Partition {
     /// If the batch is shorter than a record batch's header; the caller has parsed it.
     pub fn append(&self, batch: NewBatch) -> Result<Appended, AppendError> {
         assert!(batch.bytes.len() >= 61, "a record batch has at least its header");
-        self.log.space.admit_data()?;
+        self.log.space.admit_data(batch.bytes.len() as u64)?;
         let mut state = self.core.lock();
         if state.closed {
             return Err(AppendError::Dropped(self.core.id));

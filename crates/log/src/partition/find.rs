@@ -1,6 +1,7 @@
 //! Finding a batch by time.
 
 use bytes::Bytes;
+use duolog_record::{DecodeBudget, records};
 use duolog_types::{Offset, TimestampMs};
 
 use super::core::{State, TailEntry};
@@ -9,6 +10,25 @@ use super::read::{ColdRead, Read, ReadSpec};
 use crate::error::ReadError;
 use crate::segment::SegmentMeta;
 use crate::segment::store::Io;
+
+/// Where the largest timestamp so far stands.
+enum Place {
+    Segment(SegmentMeta),
+    /// In the batch that begins here.
+    Batch(Offset),
+}
+
+/// The largest timestamp so far.
+#[derive(Default)]
+struct Best(Option<(TimestampMs, Place)>);
+
+impl Best {
+    fn offer(&mut self, timestamp: TimestampMs, place: Place) {
+        if self.0.as_ref().is_none_or(|(largest, _)| timestamp > *largest) {
+            self.0 = Some((timestamp, place));
+        }
+    }
+}
 
 impl Partition {
     /// The first batch, in offset order, that still has readable records and whose largest timestamp is `at` or
@@ -27,13 +47,102 @@ impl Partition {
         tail.map_or(Ok(None), |entry| self.batch_at(entry.base))
     }
 
-    /// The first batch that holds the largest timestamp of the partition. Blocks on the disk.
+    /// The first batch that holds the largest timestamp of all readable records: what the log start cut off doesn't
+    /// count. Blocks on the disk.
     ///
     /// # Errors
     /// As [`find_by_timestamp`](Self::find_by_timestamp).
     pub fn find_max_timestamp(&self) -> Result<Option<Bytes>, ReadError> {
-        let largest = self.core.lock().extents().iter().map(|extent| extent.max_timestamp).max();
-        largest.map_or(Ok(None), |largest| self.find_by_timestamp(largest))
+        loop {
+            let start = self.start();
+            let found = self.find_max_from(start)?;
+            // Where the start moved on meanwhile, what was found may be gone, or may not be the largest any more.
+            if self.start() == start {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn find_max_from(&self, start: Offset) -> Result<Option<Bytes>, ReadError> {
+        // One moment of the partition: a checkpoint moves batches from the tail to a segment.
+        let (segments, cut, in_tail) = {
+            let state = self.core.lock();
+            if state.dropped {
+                return Err(ReadError::Dropped(self.core.id));
+            }
+            let segments: Vec<_> =
+                state.segments.iter().filter(|segment| segment.end > start).copied().collect();
+            let live = || state.tail.iter().filter(|entry| !entry.is_gap() && entry.end > start);
+            let mut in_tail = Best::default();
+            for entry in live().filter(|entry| entry.base >= start) {
+                in_tail.offer(entry.max_timestamp, Place::Batch(entry.base));
+            }
+            (segments, live().find(|entry| entry.base < start).copied(), in_tail)
+        };
+        // In offset order, and only a larger one takes the place of an earlier one.
+        let mut best = Best::default();
+        for segment in &segments {
+            if segment.base >= start {
+                best.offer(segment.max_timestamp, Place::Segment(*segment));
+            } else {
+                self.offer_cut_segment(segment, start, &mut best)?;
+            }
+        }
+        if let Some(cut) = cut {
+            best.offer(self.max_from(cut.base, start, cut.max_timestamp)?, Place::Batch(cut.base));
+        }
+        if let Some((timestamp, place)) = in_tail.0 {
+            best.offer(timestamp, place);
+        }
+        let base = match best.0 {
+            None => return Ok(None),
+            Some((_, Place::Batch(base))) => Some(base),
+            Some((largest, Place::Segment(segment))) => {
+                self.find_in_segment(&segment, |max_timestamp| max_timestamp >= largest)?
+            }
+        };
+        base.map_or(Ok(None), |base| self.batch_at(base))
+    }
+
+    /// Offers what is still readable of the segment that `start` cuts into.
+    fn offer_cut_segment(
+        &self,
+        segment: &SegmentMeta,
+        start: Offset,
+        best: &mut Best,
+    ) -> Result<(), ReadError> {
+        let Some(index) = self.log.segments.index(self.core.id, segment, Io::Disk)? else { return Ok(()) };
+        for at in index.iter().take(segment.blocks as usize).filter(|at| at.end > start) {
+            // Where a whole block can't win, it needn't be read.
+            if best.0.as_ref().is_some_and(|(largest, _)| at.max_timestamp <= *largest) {
+                continue;
+            }
+            let Some(block) = self.log.segments.block(self.core.id, segment, at, Io::Disk)? else { continue };
+            for entry in block.entries.iter().filter(|entry| entry.len > 0) {
+                let base = block.base.plus(i64::from(entry.base_delta));
+                if base >= start {
+                    best.offer(entry.max_timestamp, Place::Batch(base));
+                } else if base.plus(i64::from(entry.offset_count)) > start {
+                    best.offer(self.max_from(base, start, entry.max_timestamp)?, Place::Batch(base));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest timestamp from `start` on in the batch at `base`; `whole`, the batch's own, if its records can't
+    /// be decoded: its reader will see that too.
+    fn max_from(&self, base: Offset, start: Offset, whole: TimestampMs) -> Result<TimestampMs, ReadError> {
+        let Some(batch) = self.batch_at(base)? else { return Ok(TimestampMs(-1)) };
+        let Ok(records) = records(&batch, DecodeBudget::default()) else { return Ok(whole) };
+        let mut largest = TimestampMs(-1);
+        for record in records {
+            let Ok(record) = record else { return Ok(whole) };
+            if record.offset >= start {
+                largest = largest.max(record.timestamp);
+            }
+        }
+        Ok(largest)
     }
 
     /// Segments, and the first batch of the tail, that `wanted` says may hold what is sought.

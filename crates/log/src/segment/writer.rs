@@ -26,6 +26,38 @@ pub(crate) struct SegmentWriter<'a> {
     block: BlockBuilder,
     /// Files to be synced before the manifest may name what was written.
     touched: &'a mut Vec<Arc<dyn File>>,
+    /// What was begun, before it was.
+    undo: &'a mut Vec<Undo>,
+}
+
+/// What a checkpoint is about to write to a segment, for when it finds no room.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    partition: PartitionId,
+    base: Offset,
+    /// Bytes of the file and blocks that the catalogue names; `None` for a new segment.
+    kept: Option<(u64, u32)>,
+}
+
+impl Undo {
+    /// Gives back what was written, so that a checkpoint that found no room takes none.
+    pub(crate) fn give_back(&self, store: &SegmentStore) -> io::Result<()> {
+        let Some((file_bytes, blocks)) = self.kept else { return store.delete(self.partition, self.base) };
+        let cuts = [
+            (segment_path(store.dir(), self.partition, self.base), file_bytes),
+            (index_path(store.dir(), self.partition, self.base), index_position(blocks)),
+        ];
+        for (path, len) in cuts {
+            let file = match store.disk().open(&path, OpenMode::ReadWrite) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            if file.len()? > len {
+                file.set_len(len)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 struct OpenSegment {
@@ -47,6 +79,7 @@ impl<'a> SegmentWriter<'a> {
         segments: Vec<SegmentMeta>,
         seal_bytes: u64,
         touched: &'a mut Vec<Arc<dyn File>>,
+        undo: &'a mut Vec<Undo>,
     ) -> Self {
         let disk = store.disk();
         Self {
@@ -58,6 +91,7 @@ impl<'a> SegmentWriter<'a> {
             open: None,
             block: BlockBuilder::default(),
             touched,
+            undo,
         }
     }
 
@@ -163,6 +197,11 @@ impl<'a> SegmentWriter<'a> {
             None => {
                 let seg = segment_path(self.store.dir(), self.partition, segment.base);
                 let idx = index_path(self.store.dir(), self.partition, segment.base);
+                self.undo.push(Undo {
+                    partition: self.partition,
+                    base: segment.base,
+                    kept: (!full).then_some((segment.file_bytes, segment.blocks)),
+                });
                 let opened = if full {
                     OpenSegment {
                         file: create_or_reset(

@@ -198,7 +198,13 @@ impl WalFiles {
         let name = format!("{:08}.wal", self.next_name.fetch_add(1, Ordering::Relaxed));
         let path = self.dir.join(name);
         let created = self.env.disk.open(&path, OpenMode::CreateNew)?;
-        created.allocate(self.size)?;
+        if let Err(error) = created.allocate(self.size) {
+            // What there was of room is taken now, and nothing but this name holds it.
+            if let Err(error) = self.env.disk.remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "half a WAL file can't be removed");
+            }
+            return Err(error);
+        }
         // The length must be durable too: groups are synced by data only.
         created.sync_data()?;
         if !duolog_env::seeded_bug("no_directory_sync") {
@@ -209,7 +215,10 @@ impl WalFiles {
     }
 
     /// One step of background work: fills the file in use, else makes a spare.
-    pub(crate) fn prepare_step(&self) -> io::Result<Prepared> {
+    ///
+    /// A spare is also what control entries go to when the disk is full. It is made only where `may_create` says that
+    /// the next checkpoint has its room without it.
+    pub(crate) fn prepare_step(&self, may_create: bool) -> io::Result<Prepared> {
         self.reclaim_retired();
         let current = self.live.read().last_key_value().map(|(_, file)| file.clone());
         if let Some(current) = current
@@ -221,7 +230,7 @@ impl WalFiles {
             let mut spares = self.spares.lock();
             match spares.iter().position(|spare| spare.filled < self.size) {
                 Some(index) => Some(spares.swap_remove(index)),
-                None if spares.is_empty() => None,
+                None if spares.is_empty() && may_create => None,
                 None => return Ok(Prepared::Nothing),
             }
         };
@@ -236,6 +245,21 @@ impl WalFiles {
         }
         self.spares.lock().push(spare);
         filled.map(|()| Prepared::Spare)
+    }
+
+    /// Deletes all spares but one, which control entries may need. Returns whether there were any.
+    pub(crate) fn release_spares(&self) -> bool {
+        let surplus = {
+            let mut spares = self.spares.lock();
+            let keep = spares.len().min(1);
+            spares.split_off(keep)
+        };
+        for spare in &surplus {
+            if let Err(error) = self.env.disk.remove(&spare.path) {
+                tracing::warn!(path = %spare.path.display(), %error, "a spare WAL file can't be removed");
+            }
+        }
+        !surplus.is_empty()
     }
 
     /// Takes the files below `seq` out of the log; they become spares, or are deleted, once no reader holds them.

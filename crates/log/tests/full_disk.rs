@@ -1,0 +1,119 @@
+//! What the log does while its disk is full: it refuses data early, gives back what it can't use, and frees what is
+//! dead.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod common;
+
+use std::path::Path;
+
+use common::*;
+use duolog_env::Disk;
+use duolog_log::AppendError;
+use duolog_testkit::{SimDisk, SimEnv};
+use duolog_types::Offset;
+
+const SEGMENTS: &str = "/data/segments/01";
+
+fn used(disk: &SimDisk) -> u64 {
+    disk.set_capacity(Some(1 << 40));
+    let space = disk.space(Path::new("/data")).unwrap();
+    space.total_bytes - space.free_bytes
+}
+
+#[test]
+fn a_second_of_data_never_takes_more_than_the_reading_found_free() {
+    let sim = SimEnv::new(1);
+    let (log, table) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    settle(&log);
+    sim.disk.set_capacity(Some(used(&sim.disk) + (400 << 10)));
+    log.measure_space();
+    let mut admitted = 0;
+    // The disk isn't looked at again, as within the second between two readings.
+    let refused = loop {
+        match orders.append(batch(&["x".repeat(3600).as_str()])) {
+            Ok(_) => admitted += 3600,
+            Err(error) => break error,
+        }
+        assert!(admitted < 400 << 10, "all that is free, with no room left for a checkpoint");
+        settle(&log);
+    };
+    assert!(matches!(refused, AppendError::DiskFull { .. }), "{refused}");
+    assert!(admitted > 0);
+    table.set(&log, "k", "control entries go on");
+    settle(&log);
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoint_failures, 0, "what was admitted has its room");
+}
+
+#[test]
+fn a_checkpoint_without_room_takes_none() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    // A segment that the next checkpoint extends, and enough for new ones behind it.
+    orders.append(batch(&["first"])).unwrap();
+    settle(&log);
+    log.checkpoint().unwrap();
+    for _ in 0..60 {
+        orders.append(batch(&["x".repeat(4000).as_str()])).unwrap();
+        settle(&log);
+    }
+    let expected = read_all(&orders).unwrap();
+    let names = sim.disk.list(Path::new(SEGMENTS)).unwrap();
+    sim.disk.set_capacity(Some(used(&sim.disk)));
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoint_failures, 1);
+    // What is left of the reserve is free; and so is all that the attempt wrote.
+    let before = used(&sim.disk);
+    sim.disk.set_capacity(Some(before + (40 << 10)));
+    for _ in 0..3 {
+        log.checkpoint().unwrap();
+    }
+    assert_eq!(log.stats().checkpoint_failures, 4);
+    assert_eq!(sim.disk.list(Path::new(SEGMENTS)).unwrap(), names);
+    assert_eq!(used(&sim.disk), before);
+    assert_eq!(read_all(&orders).unwrap(), expected);
+    sim.disk.set_capacity(None);
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoint_failures, 4);
+    assert_eq!(read_all(&orders).unwrap(), expected);
+}
+
+#[test]
+fn what_was_trimmed_is_freed_though_nothing_is_free() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    for _ in 0..30 {
+        orders.append(batch(&["x".repeat(2000).as_str()])).unwrap();
+        settle(&log);
+    }
+    log.checkpoint().unwrap();
+    orders.trim(Offset(30)).unwrap();
+    settle(&log);
+    sim.disk.set_capacity(Some(used(&sim.disk)));
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoint_failures, 0);
+    assert_eq!(sim.disk.list(Path::new(SEGMENTS)).unwrap(), Vec::<String>::new());
+    // There is room again, so the reserve is back.
+    sim.disk.set_capacity(None);
+    log.measure_space();
+    assert!(sim.disk.list(Path::new("/data")).unwrap().contains(&"BALLAST".to_string()));
+}
+
+#[test]
+fn no_spare_is_made_of_what_a_checkpoint_needs() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    orders.append(batch(&["x".repeat(30_000).as_str()])).unwrap();
+    settle(&log);
+    sim.disk.set_capacity(Some(used(&sim.disk) + (70 << 10)));
+    log.measure_space();
+    assert!(log.stats().disk_full);
+    while log.prepare_wal().unwrap() {}
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoint_failures, 0);
+    assert_eq!(sim.disk.list(Path::new("/data/wal")).unwrap().len(), 1);
+}
