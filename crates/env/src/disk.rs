@@ -114,7 +114,11 @@ pub trait File: Send + Sync + fmt::Debug {
 }
 
 /// A held lock file; dropping it lets go.
-pub trait Lock: Send + Sync + fmt::Debug {}
+pub trait Lock: Send + Sync + fmt::Debug {
+    /// Whether the path still names the file that is locked: it doesn't once the file, or a directory above it, was
+    /// removed or replaced, and then nobody is kept out any more.
+    fn still_held(&self) -> io::Result<bool>;
+}
 
 /// Memory for direct I/O: its bytes start at a multiple of [`SECTOR_BYTES`].
 pub struct AlignedBuf {

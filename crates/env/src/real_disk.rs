@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
@@ -28,10 +28,20 @@ struct RealFile {
 
 #[derive(Debug)]
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+    path: PathBuf,
 }
 
-impl Lock for RealLock {}
+impl Lock for RealLock {
+    fn still_held(&self) -> io::Result<bool> {
+        let held = self.file.metadata()?;
+        match rustix::fs::stat(&self.path) {
+            Ok(named) => Ok((held.dev(), held.ino()) == (named.st_dev, named.st_ino)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
 
 fn parent_of(dir: &Path) -> &Path {
     match dir.parent() {
@@ -133,7 +143,7 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let file = open_with(path, OFlags::RDWR | OFlags::CREATE)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { file, path: path.to_path_buf() }))
     }
 }
 
@@ -215,6 +225,18 @@ mod tests {
         // Larger blocks, or a file system that doesn't know holes, may say more; never less.
         assert!((4 * SECTOR_BYTES as u64..=16 * SECTOR_BYTES as u64).contains(&until), "{until}");
         assert!(file.written_until(8 * SECTOR_BYTES as u64).unwrap() >= 8 * SECTOR_BYTES as u64);
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_replaced_is_not_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LOCK");
+        let held = RealDisk.lock(&path).unwrap();
+        assert!(held.still_held().unwrap());
+        RealDisk.remove(&path).unwrap();
+        assert!(!held.still_held().unwrap());
+        let _other = RealDisk.lock(&path).unwrap();
+        assert!(!held.still_held().unwrap());
     }
 
     #[test]

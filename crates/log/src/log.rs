@@ -22,7 +22,7 @@ use crate::partition::core::Core;
 use crate::partitions::Partitions;
 use crate::queue::{Queue, Waiting, WaitingEntry};
 use crate::segment::store::SegmentStore;
-use crate::space::{Ballast, SpaceGuard, is_no_room};
+use crate::space::{Ballast, SpaceGuard, is_no_room, may_pass};
 use crate::stats::{Counters, LogStats};
 use crate::table::{Table, TableId};
 use crate::tail::Tail;
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub stopping: Mutex<bool>,
     pub stop_or_work: Condvar,
     pub recovery: RecoveryReport,
-    pub _lock: Box<dyn Lock>,
+    pub lock: Box<dyn Lock>,
 }
 
 /// A cheap handle on the log. When the last one is dropped, the log's threads end; call [`Log::close`] before, to end
@@ -239,7 +239,7 @@ impl Shared {
         let reserved = self.pending_bytes() + self.queue.bytes() + self.config.wal_file_bytes;
         let may_create = !self.space.is_full() || self.space.free_bytes() > reserved;
         self.wal_files.prepare_step(may_create).inspect_err(|error| {
-            if !is_no_room(error) {
+            if !may_pass(error) {
                 self.poison("preparation of a WAL file", error);
             }
         })
@@ -286,7 +286,7 @@ impl Shared {
             Ok(made) => made,
             Err(CheckpointError::Full(error)) => {
                 self.stats.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "no room for a checkpoint; the WAL keeps everything and it is tried again");
+                tracing::warn!(%error, "no room or no file handles for a checkpoint; the WAL keeps everything and it is tried again");
                 return Ok(false);
             }
             Err(CheckpointError::Poisoned(reason)) => return Err(reason),
@@ -352,8 +352,27 @@ impl Shared {
         }
     }
 
-    /// Takes a new reading of the disk.
+    /// Stops the log if the data directory isn't the one that it locked: what it writes there nobody would find, and
+    /// another process may have begun a log under the name.
+    pub(crate) fn check_lock(&self) -> Result<(), Poisoned> {
+        match self.lock.still_held() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let detail = "the data directory was removed or replaced under the running broker".into();
+                Err(self.stop(Poisoned { action: "hold the data directory", detail }))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "whether the data directory is still locked can't be seen");
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a new reading of the disk, and sees whether it is still there.
     pub(crate) fn measure_space(&self) {
+        if self.durability.poisoned().is_some() || self.check_lock().is_err() {
+            return;
+        }
         let snapshot_bytes = self.checkpointer.try_lock().map(|checkpointer| checkpointer.snapshot_bytes());
         let snapshot_bytes = self.space.snapshot_bytes(snapshot_bytes);
         let charged = self.space.charged_bytes();
@@ -366,7 +385,7 @@ impl Shared {
         match self.env.disk.space(&self.config.dir) {
             Ok(space) => {
                 let has_room = space.free_bytes > needed + 2 * self.ballast.bytes();
-                if has_room && self.durability.poisoned().is_none() {
+                if has_room {
                     self.ballast.make(&self.env);
                 }
                 self.space.update(charged, space.free_bytes, needed);

@@ -149,7 +149,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
             partitions: count,
             took: env.clock.monotonic().saturating_sub(began),
         },
-        _lock: lock,
+        lock,
         config,
     };
     shared.measure_space();

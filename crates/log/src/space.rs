@@ -17,6 +17,14 @@ pub(crate) fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether `error` says that nothing was done and that it may be done later: there is no room, or no file handle is
+/// left (EMFILE, ENFILE), which only an open can say, before it did anything.
+pub(crate) fn may_pass(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    is_no_room(error) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 /// What an admitted batch may take until the next checkpoint is done: once in the WAL, once in a segment.
 const COPIES: u64 = 2;
 

@@ -4,10 +4,13 @@
 
 mod common;
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
-use duolog_env::Disk;
+use duolog_env::{Disk, File, Lock, OpenMode, Space};
 use duolog_log::AppendError;
 use duolog_testkit::{SimDisk, SimEnv};
 use duolog_types::Offset;
@@ -116,4 +119,87 @@ fn no_spare_is_made_of_what_a_checkpoint_needs() {
     log.checkpoint().unwrap();
     assert_eq!(log.stats().checkpoint_failures, 0);
     assert_eq!(sim.disk.list(Path::new("/data/wal")).unwrap().len(), 1);
+}
+
+/// A disk that opens no file while it is told so.
+struct NoHandles {
+    disk: SimDisk,
+    refuse: AtomicBool,
+}
+
+impl Disk for NoHandles {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(dir)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        match self.refuse.load(Ordering::Relaxed) {
+            true => Err(io::Error::from_raw_os_error(24)),
+            false => self.disk.open(path, mode),
+        }
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn sync_files(&self, dir: &Path, files: &[Arc<dyn File>]) -> io::Result<()> {
+        self.disk.sync_files(dir, files)
+    }
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        self.disk.space(dir)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.disk.lock(path)
+    }
+}
+
+#[test]
+fn a_checkpoint_without_file_handles_is_tried_again() {
+    let sim = SimEnv::new(1);
+    let disk = Arc::new(NoHandles { disk: sim.disk.clone(), refuse: AtomicBool::new(false) });
+    let env = duolog_env::Env { disk: disk.clone(), ..sim.env() };
+    let (log, _) = open(&env, config("/data")).unwrap();
+    let orders = create(&log);
+    orders.append(batch(&["a"])).unwrap();
+    settle(&log);
+    disk.refuse.store(true, Ordering::Relaxed);
+    log.checkpoint().unwrap();
+    log.prepare_wal().unwrap_or_default();
+    assert_eq!((log.stats().checkpoint_failures, log.stats().poisoned), (1, false));
+    disk.refuse.store(false, Ordering::Relaxed);
+    log.checkpoint().unwrap();
+    assert_eq!((log.stats().checkpoints, log.stats().poisoned), (1, false));
+    assert_eq!(read_all(&orders).unwrap(), [(0, "a".into())]);
+}
+
+#[test]
+fn a_log_whose_directory_was_replaced_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for checkpoint in [false, true] {
+        let (log, _) = open(&duolog_env::Env::real(), config(&data)).unwrap();
+        let orders = create(&log);
+        orders.append(batch(&["a"])).unwrap();
+        settle(&log);
+        let aside = dir.path().join(format!("aside-{checkpoint}"));
+        duolog_env::RealDisk.rename(&data, &aside).unwrap();
+        let manifest = data.join("MANIFEST-a");
+        if checkpoint {
+            std::fs::create_dir_all(data.join("segments/01")).unwrap();
+            std::fs::create_dir_all(data.join("snapshots")).unwrap();
+            let reason = log.checkpoint().unwrap_err();
+            assert!(reason.detail.contains("removed or replaced"), "{}", reason.detail);
+        }
+        log.measure_space();
+        assert!(matches!(orders.append(batch(&["b"])), Err(AppendError::Poisoned(_))));
+        assert!(!manifest.exists(), "nothing is written into a stranger's directory");
+        drop((log, orders));
+    }
 }

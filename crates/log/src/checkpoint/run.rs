@@ -19,7 +19,7 @@ use crate::partitions::{Dirty, Partitions};
 use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
 use crate::segment::writer::{SegmentWriter, Undo};
-use crate::space::is_no_room;
+use crate::space::{is_no_room, may_pass};
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
 
@@ -37,7 +37,7 @@ pub(crate) struct Checkpointer {
 /// Why a checkpoint didn't happen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CheckpointError {
-    /// The disk is full: the WAL still has everything, and the next try begins anew.
+    /// The disk is full, or the process has no file handle left: the WAL still has everything, and the next try begins anew.
     #[error("{0}")]
     Full(io::Error),
     /// Anything else: what was written may or may not be on the disk.
@@ -49,7 +49,7 @@ pub(crate) enum CheckpointError {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
-    move |source| match is_no_room(&source) {
+    move |source| match may_pass(&source) {
         true => CheckpointError::Full(source),
         false => CheckpointError::Failed { action, source },
     }
@@ -151,6 +151,7 @@ impl Checkpointer {
             snapshots: snapshots.refs().copied().collect(),
             garbage: garbage.clone(),
         };
+        log.check_lock()?;
         manifest::write(&log.env, dir, &manifest).map_err(failed("writing the manifest"))?;
         self.generation = generation;
         self.snapshots = snapshots;
@@ -261,7 +262,7 @@ fn batch(log: &Shared, entry: &TailEntry) -> Result<bytes::Bytes, CheckpointErro
         return Ok(group.slice(at..at + entry.len as usize));
     }
     read_from_wal(log, entry).map_err(|error| match error {
-        ReadError::Io { source, .. } => CheckpointError::Failed { action: "reading the WAL", source },
+        ReadError::Io { source, .. } => failed("reading the WAL")(source),
         other => CheckpointError::Failed {
             action: "reading the WAL",
             source: io::Error::new(io::ErrorKind::InvalidData, other.to_string()),

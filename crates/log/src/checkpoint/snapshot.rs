@@ -75,7 +75,10 @@ impl Snapshots {
             let fresh: std::collections::BTreeSet<_> =
                 blobs.iter().map(|new| (new.table, new.shard)).collect();
             for found in self.refs.values().filter(|found| !fresh.contains(&(found.table, found.shard))) {
-                let bytes = read(env, dir, found).map_err(|error| io::Error::other(error.to_string()))?;
+                let bytes = read(env, dir, found).map_err(|error| match error {
+                    OpenError::Io { source, .. } => source,
+                    other => io::Error::other(other.to_string()),
+                })?;
                 blobs.push(NewShard { table: found.table, shard: found.shard, as_of: found.as_of, bytes });
             }
         }
