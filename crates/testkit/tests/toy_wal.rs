@@ -1,12 +1,12 @@
 //! The crash explorer on a write-ahead log of a page's length: the correct one survives everything, and each
 //! well-known mistake is found.
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, reason = "a test may stop at what must not happen")]
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use duolog_env::{Disk, File, OpenMode};
+use duolog_env::{AlignedBuf, Disk, File, OpenMode, SECTOR_BYTES};
 use duolog_testkit::{CrashId, Explorer, Report, Run, SimDisk, Violation};
 
 /// What a build of the toy gets wrong.
@@ -16,6 +16,8 @@ struct Bugs {
     forgets_directory_sync: bool,
     trusts_length_without_crc: bool,
     reveals_before_sync_at_recovery: bool,
+    forgets_directory_sync_at_recovery: bool,
+    recovers_from_page_cache: bool,
     leaves_torn_tail: bool,
     retries_failed_sync: bool,
 }
@@ -45,9 +47,9 @@ fn fnv(parts: &[&[u8]]) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// Payloads of 0 to 1,800 bytes, so that records straddle sectors.
+/// Payloads of three lengths, so that records straddle sectors, and one may end where a lost one ended.
 fn encode(number: u64) -> Vec<u8> {
-    let payload = vec![number as u8 | 1; (number as usize * 601) % 1800];
+    let payload = vec![number as u8 | 1; [3, 700, 1500][number as usize % 3]];
     let mut record = (payload.len() as u16).to_le_bytes().to_vec();
     record.extend(fnv(&[&number.to_le_bytes(), &payload]).to_le_bytes());
     record.extend(number.to_le_bytes());
@@ -69,10 +71,17 @@ impl Toy {
     fn open(disk: &SimDisk, bugs: Bugs) -> io::Result<Self> {
         if disk.open(Path::new(LOG), OpenMode::Read).is_err() {
             Self::create(disk, bugs)?;
+        } else if !bugs.forgets_directory_sync_at_recovery {
+            // A killed process may have left the name without having synced it.
+            disk.sync_dir(Path::new("toy"))?;
         }
+        // The page cache may show what a failed sync of the last process dropped.
+        let mode = if bugs.recovers_from_page_cache { OpenMode::ReadWrite } else { OpenMode::Direct };
         let file = disk.open(Path::new(LOG), OpenMode::ReadWrite)?;
-        let mut bytes = vec![0; file.len()? as usize];
-        file.read_at(&mut bytes, 0)?;
+        let length = file.len()? as usize;
+        let mut whole = AlignedBuf::zeroed(length.next_multiple_of(SECTOR_BYTES));
+        disk.open(Path::new(LOG), mode)?.read_at(&mut whole, 0)?;
+        let bytes = &whole[..length];
         let mut rest = bytes.strip_prefix(HEADER).ok_or_else(|| io::Error::other("no header"))?;
         let mut records = Vec::new();
         while let Some((number, behind)) = decode(rest, bugs) {
@@ -101,13 +110,17 @@ impl Toy {
         if bugs.forgets_directory_sync { Ok(()) } else { disk.sync_dir(dir) }
     }
 
-    /// Appends `number` and says so once it is durable.
-    fn append(&mut self, number: u64, run: &Run<Promise>) -> io::Result<()> {
-        let record = encode(number);
-        run.mark(Promise::Submitted(number));
-        self.file.write_at(&record, self.end)?;
-        if self.bugs.acks_before_sync {
-            run.mark(Promise::Acknowledged(number));
+    /// Appends `numbers` under one sync and says so once they are durable.
+    fn append(&mut self, numbers: &[u64], run: &Run<Promise>) -> io::Result<()> {
+        for &number in numbers {
+            let record = encode(number);
+            run.mark(Promise::Submitted(number));
+            self.file.write_at(&record, self.end)?;
+            self.end += record.len() as u64;
+            self.records.push(number);
+            if self.bugs.acks_before_sync {
+                run.mark(Promise::Acknowledged(number));
+            }
         }
         if let Err(error) = self.file.sync_data() {
             if !self.bugs.retries_failed_sync {
@@ -115,9 +128,9 @@ impl Toy {
             }
             self.file.sync_data()?;
         }
-        run.mark(Promise::Acknowledged(number));
-        self.end += record.len() as u64;
-        self.records.push(number);
+        for &number in numbers {
+            run.mark(Promise::Acknowledged(number));
+        }
         Ok(())
     }
 }
@@ -127,8 +140,12 @@ fn workload(run: &Run<Promise>, bugs: Bugs, sync_fails: bool) {
     if sync_fails {
         run.disk().fail_sync(1 + run.rng().below(4));
     }
-    for number in 1..=6 {
-        if toy.append(number, run).is_err() {
+    let chance = run.rng();
+    let mut next = 1;
+    for _ in 0..4 {
+        let numbers: Vec<u64> = (next..=next + chance.below(3)).collect();
+        next += numbers.len() as u64;
+        if toy.append(&numbers, run).is_err() {
             return;
         }
     }
@@ -162,38 +179,64 @@ fn check(run: &Run<Promise>, promises: &[Promise], bugs: Bugs) -> Result<(), Vio
         run.mark(Promise::Acknowledged(number));
     }
     let next = 1000 + promises.len() as u64;
-    toy.append(next, run).map_err(|error| Violation::new("no-append", error.to_string()))
+    toy.append(&[next], run).map_err(|error| Violation::new("no-append", error.to_string()))
 }
 
-fn explore(bugs: Bugs, sync_fails: bool, images: u64, replay: Option<CrashId>) -> Report {
-    let mut explorer = Explorer::new(1, "cargo test -p duolog-testkit --test toy_wal");
+fn explorer(images: u64) -> Explorer {
+    let mut explorer = Explorer::new(1, "cargo test -p duolog-testkit --test toy_wal correct");
     explorer.images = images;
     explorer.second_crash_one_in = 3;
-    explorer.replay = replay;
+    explorer
+}
+
+fn explore(bugs: Bugs, sync_fails: bool, explorer: &Explorer) -> Report {
     explorer.run(|run| workload(run, bugs, sync_fails), |run, promises| check(run, promises, bugs))
 }
 
 /// The violation that `bugs` leads to; it must show again when it is replayed alone.
 fn caught(bugs: Bugs, sync_fails: bool) -> (String, CrashId) {
-    let report = explore(bugs, sync_fails, 50_000, None);
+    let mut explorer = explorer(50_000);
+    let report = explore(bugs, sync_fails, &explorer);
     let found = report.found.unwrap_or_else(|| panic!("{bugs:?} was not caught"));
-    let again = explore(bugs, sync_fails, 50_000, Some(found.id)).found.expect("the replay shows it again");
+    explorer.replay = Some(found.id);
+    let again = explore(bugs, sync_fails, &explorer).found.expect("the replay shows it again");
     assert_eq!((again.id, &again.violation), (found.id, &found.violation));
-    let line = format!("DUOLOG_CRASH={} cargo test -p duolog-testkit --test toy_wal", found.id);
-    assert_eq!(found.reproduction(), line);
+    assert_eq!(found.reproduction(), format!("DUOLOG_CRASH={} {}", found.id, explorer.command));
     (found.violation.name, found.id)
 }
 
 #[test]
 fn a_correct_log_survives_every_crash() {
-    let report = explore(Bugs::default(), false, 20_000, None);
+    let explorer = explorer(20_000).with_replay_from_env().unwrap();
+    let report = explore(Bugs::default(), false, &explorer);
     report.assert_clean();
-    assert!(report.images >= 20_000 && report.double_crashes > 5000, "{report}");
+    if explorer.replay.is_none() {
+        assert!(report.images >= 20_000 && report.double_crashes > 5000, "{report}");
+    }
 }
 
 #[test]
 fn a_log_that_stops_at_a_failed_sync_loses_nothing() {
-    explore(Bugs::default(), true, 20_000, None).assert_clean();
+    explore(Bugs::default(), true, &explorer(20_000)).assert_clean();
+}
+
+#[test]
+fn threads_share_the_rounds() {
+    let mut explorer = explorer(20_000);
+    explorer.threads = 2;
+    let clean = explore(Bugs::default(), false, &explorer);
+    clean.assert_clean();
+    assert!((20_000..20_100).contains(&clean.images), "{clean}");
+    let bugs = Bugs { acks_before_sync: true, ..Bugs::default() };
+    explore(bugs, false, &explorer).found.expect("a thread finds it");
+}
+
+#[test]
+fn a_replay_of_another_runs_crash_says_so() {
+    let mut explorer = explorer(1);
+    explorer.replay = Some("1:100000:all".parse().unwrap());
+    let found = explore(Bugs::default(), false, &explorer).found.unwrap();
+    assert_eq!(found.violation.name, "replay-diverged");
 }
 
 #[test]
@@ -206,6 +249,22 @@ fn acknowledging_before_the_sync_is_caught() {
 fn a_forgotten_directory_sync_is_caught() {
     let bugs = Bugs { forgets_directory_sync: true, ..Bugs::default() };
     assert_eq!(caught(bugs, false).0, "lost-write");
+}
+
+#[test]
+fn a_directory_not_synced_after_a_kill_is_caught_by_a_second_crash() {
+    let bugs = Bugs { forgets_directory_sync_at_recovery: true, ..Bugs::default() };
+    let (name, id) = caught(bugs, false);
+    assert_eq!(name, "lost-write");
+    assert!(id.second.is_some() && id.to_string().contains("kill"), "{id}");
+}
+
+#[test]
+fn believing_the_page_cache_after_a_failed_sync_is_caught() {
+    let bugs = Bugs { recovers_from_page_cache: true, ..Bugs::default() };
+    let (name, id) = caught(bugs, true);
+    assert_eq!(name, "lost-write");
+    assert!(id.to_string().contains("kill"), "{id}");
 }
 
 #[test]
@@ -237,7 +296,7 @@ fn trying_a_failed_sync_again_is_caught() {
 #[test]
 fn the_same_seed_explores_the_same_images() {
     let counts = || {
-        let report = explore(Bugs::default(), false, 3000, None);
+        let report = explore(Bugs::default(), false, &explorer(3000));
         (report.rounds, report.boundaries, report.images, report.double_crashes, report.kinds)
     };
     assert_eq!(counts(), counts());

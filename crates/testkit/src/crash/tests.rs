@@ -22,17 +22,17 @@ enum Known {
     Overwritten(String, u64),
 }
 
-/// A file and what its slots hold that no sync has covered.
-type Written = (Arc<dyn File>, BTreeMap<u64, u8>);
-
 const SECTOR: usize = 512;
 const SLOTS: u64 = 24;
+
+/// A file, and the values of its slots that no sync has covered.
+type OpenFile = (Arc<dyn File>, BTreeMap<u64, u8>);
 
 /// Random writes, syncs, creations and removals on a few files; every sector-sized slot is written with
 /// different values over time.
 fn random_workload(run: &Run<Known>) {
     let (disk, rng) = (run.disk(), run.rng());
-    let mut files: BTreeMap<String, Written> = BTreeMap::new();
+    let mut files: BTreeMap<String, OpenFile> = BTreeMap::new();
     let mut unsynced_names: BTreeSet<String> = BTreeSet::new();
     for step in 0..60u64 {
         let name = format!("file{}", rng.below(3));

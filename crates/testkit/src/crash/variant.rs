@@ -1,7 +1,8 @@
 //! The names of the states that a crash may leave, and which of them exist at one moment.
 //!
 //! Everything is said in terms of the changes that no sync has covered yet, numbered in their order. What was
-//! covered is in every image; that is what makes an image legal.
+//! covered is in every image; that is what makes an image legal. A write that no sync has covered may leave
+//! each sector it touches old, new or garbled, as far as its own bytes go; the bytes beside it are never harmed.
 
 use std::fmt;
 

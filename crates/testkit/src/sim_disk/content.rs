@@ -82,6 +82,16 @@ impl Content {
         self.len = len;
     }
 
+    /// Extends to at least `len`, and leaves no hole below it.
+    pub(super) fn allocate(&mut self, len: u64) {
+        for piece in pieces(0, len as usize) {
+            if self.chunk(piece.chunk).is_none() {
+                *self.slot(piece.chunk) = Some(Arc::clone(&ZEROS));
+            }
+        }
+        self.len = self.len.max(len);
+    }
+
     /// Flips one bit; false when the file ends before `at`.
     pub(super) fn flip(&mut self, at: u64, bit: u8) -> bool {
         let mut byte = [0];

@@ -66,17 +66,22 @@ impl SimFile {
         Ok(())
     }
 
+    /// A full disk refuses what would fill a hole or lengthen a file.
+    fn check_room(&self, state: &State, at: u64, len: usize) -> io::Result<()> {
+        let Some(capacity) = state.faults.capacity else { return Ok(()) };
+        let content = state.model.cache.content(self.inode);
+        let missing = content.map_or(0, |content| content.missing_chunks(at, len));
+        if missing > 0 && state.used_bytes() + missing * CHUNK_BYTES as u64 > capacity {
+            return Err(enospc());
+        }
+        Ok(())
+    }
+
     /// Writes, and says as which operation.
     fn write(&self, state: &mut State, bytes: &[u8], at: u64) -> io::Result<usize> {
         self.check_writable()?;
         self.check_span(bytes.as_ptr(), bytes.len(), at)?;
-        if let Some(capacity) = state.faults.capacity {
-            let content = state.model.cache.content(self.inode);
-            let missing = content.map_or(0, |content| content.missing_chunks(at, bytes.len()));
-            if missing > 0 && state.used_bytes() + missing * CHUNK_BYTES as u64 > capacity {
-                return Err(enospc());
-            }
-        }
+        self.check_room(state, at, bytes.len())?;
         let fails = state.faults.write_fails();
         let sectors = bytes.len() / TORN_BYTES;
         let written = if fails { &bytes[..sectors / 2 * TORN_BYTES] } else { bytes };
@@ -130,6 +135,17 @@ impl File for SimFile {
             return Err(invalid(format!("a length of {len} is beyond {MAX_FILE_BYTES}")));
         }
         self.state()?.record(Op::SetLen { inode: self.inode, len });
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        if len > MAX_FILE_BYTES {
+            return Err(invalid(format!("a length of {len} is beyond {MAX_FILE_BYTES}")));
+        }
+        let mut state = self.state()?;
+        self.check_room(&state, 0, len as usize)?;
+        state.record(Op::Allocate { inode: self.inode, len });
         Ok(())
     }
 }

@@ -53,6 +53,8 @@ pub enum Op {
     Write { inode: Inode, at: u64, bytes: Bytes },
     /// A file was cut or extended.
     SetLen { inode: Inode, len: u64 },
+    /// A file was extended to at least this length, with room for all of it.
+    Allocate { inode: Inode, len: u64 },
     /// Everything written to the files was made durable.
     Sync { inodes: Vec<Inode> },
     /// The second half of a durable write: what operation `write` wrote was made durable.
@@ -74,6 +76,7 @@ impl fmt::Display for Op {
             Op::SyncDirFailed { dir } => write!(f, "sync directory {dir:?}: failed"),
             Op::Write { inode, at, bytes } => write!(f, "write {inode} at {at}, {} bytes", bytes.len()),
             Op::SetLen { inode, len } => write!(f, "set length of {inode} to {len}"),
+            Op::Allocate { inode, len } => write!(f, "allocate {len} bytes for {inode}"),
             Op::Sync { inodes } => write!(f, "sync {inodes:?}"),
             Op::SyncWrite { inode, write } => write!(f, "sync what operation {write} wrote to {inode}"),
             Op::SyncFailed { inodes } => write!(f, "sync {inodes:?}: failed"),
@@ -134,6 +137,7 @@ impl View {
             Effect::Write { inode, at, bytes } => self.write(*inode, bytes, *at),
             Effect::Extend { inode, len } => self.extend(*inode, *len),
             Effect::SetLen { inode, len } => self.content_mut(*inode).set_len(*len),
+            Effect::Allocate { inode, len } => self.content_mut(*inode).allocate(*len),
             Effect::Link { path, inode } => self.link(path, *inode),
             Effect::Unlink { path } => self.unlink(path),
             Effect::Rename { from, to, inode, .. } => {
@@ -179,6 +183,10 @@ pub(crate) enum Effect {
         inode: Inode,
         len: u64,
     },
+    Allocate {
+        inode: Inode,
+        len: u64,
+    },
     Link {
         path: Name,
         inode: Inode,
@@ -199,9 +207,10 @@ impl Effect {
     /// The file whose bytes or length this changes; `None` when it changes names.
     pub(crate) fn inode(&self) -> Option<Inode> {
         match self {
-            Effect::Write { inode, .. } | Effect::Extend { inode, .. } | Effect::SetLen { inode, .. } => {
-                Some(*inode)
-            }
+            Effect::Write { inode, .. }
+            | Effect::Extend { inode, .. }
+            | Effect::SetLen { inode, .. }
+            | Effect::Allocate { inode, .. } => Some(*inode),
             Effect::Link { .. } | Effect::Unlink { .. } | Effect::Rename { .. } => None,
         }
     }
@@ -287,6 +296,7 @@ impl Model {
                 self.change(Effect::Write { inode: *inode, at: *at, bytes: bytes.clone() });
             }
             Op::SetLen { inode, len } => self.change(Effect::SetLen { inode: *inode, len: *len }),
+            Op::Allocate { inode, len } => self.change(Effect::Allocate { inode: *inode, len: *len }),
             Op::Sync { inodes } => self.sync(inodes),
             Op::SyncWrite { inode, write } => self.sync_write(*inode, *write),
             Op::SyncFailed { inodes } => self.drop_dirty(inodes),

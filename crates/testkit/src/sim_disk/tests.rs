@@ -183,6 +183,22 @@ fn a_full_disk_refuses_growth_and_nothing_else() {
 }
 
 #[test]
+fn allocated_room_is_there_when_the_disk_is_full() {
+    let disk = SimDisk::new();
+    let file = durable_file(&disk, "a");
+    disk.set_capacity(Some(4 * SECTOR_BYTES as u64));
+    assert_eq!(file.allocate(5 * SECTOR_BYTES as u64).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    file.allocate(4 * SECTOR_BYTES as u64).unwrap();
+    assert_eq!(create(&disk, "b").write_at(&[1], 0).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    file.allocate(SECTOR_BYTES as u64).unwrap();
+    assert_eq!(file.len().unwrap(), 4 * SECTOR_BYTES as u64);
+    file.write_at(&[1; 4 * SECTOR_BYTES], 0).unwrap();
+    assert_eq!(read(&after_power_cut(&disk), "a").unwrap(), b"");
+    file.sync_data().unwrap();
+    assert_eq!(read(&after_power_cut(&disk), "a").unwrap(), [1; 4 * SECTOR_BYTES]);
+}
+
+#[test]
 fn direct_io_refuses_what_is_not_aligned() {
     let disk = SimDisk::new();
     create(&disk, "a").set_len(4 * SECTOR_BYTES as u64).unwrap();
