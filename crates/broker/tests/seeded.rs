@@ -7,7 +7,7 @@
 mod crash;
 
 use duolog_env::choose_seeded_bug;
-use duolog_testkit::Explorer;
+use duolog_testkit::{Explorer, Limits};
 
 #[test]
 fn each_seeded_bug_is_caught_by_name() {
@@ -19,7 +19,9 @@ fn each_seeded_bug_is_caught_by_name() {
     for (bug, names) in bugs {
         choose_seeded_bug(Some(bug));
         let mut explorer = Explorer::new(7, format!("(with the seeded bug {bug})"));
-        explorer.images = 20_000;
+        explorer.images = 60_000;
+        // Many workloads rather than many images of each: a mistake shows in few of them.
+        explorer.limits = Limits { per_kind: 2 };
         let report = explorer.run(crash::workload, crash::check);
         let found = report.found.unwrap_or_else(|| panic!("the seeded bug {bug} wasn't caught"));
         println!("{bug}: {found}");
