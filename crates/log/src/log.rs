@@ -151,7 +151,8 @@ impl Log {
         self.shared.stats()
     }
 
-    /// Commits one group. Only for logs without threads of their own. Returns whether anything waited.
+    /// Commits one group. Only for logs without threads of their own. Returns whether it did: not if nothing waits,
+    /// nor if the disk has no room for it ([`LogStats::wal_waits`]).
     ///
     /// # Errors
     /// The log has stopped.
@@ -184,7 +185,8 @@ impl Log {
     /// Commits what waits, records that it is durable, makes a checkpoint, ends the threads. Blocks on the disk.
     ///
     /// # Errors
-    /// The log had stopped, or does so now.
+    /// The log had stopped, or does so now; or the disk has no room for entries that wait, none of them acknowledged.
+    /// A checkpoint without room is no error: the WAL keeps everything.
     pub fn close(&self) -> Result<(), Poisoned> {
         self.threads.stop(&self.shared);
         let closed = self.shared.finish();
@@ -217,11 +219,19 @@ impl Shared {
                 _ => None,
             })
             .collect();
+        let dropped: Vec<Arc<Core>> = frames
+            .iter()
+            .filter_map(|frame| match frame {
+                Waiting::Drop(core) => Some(core.clone()),
+                _ => None,
+            })
+            .collect();
         // Before the entry can become durable: a checkpoint behind it must find them.
         created.iter().for_each(|core| self.partitions.insert(core.clone()));
         let pushed = self.queue.push(WaitingEntry::Many(frames), false);
         if pushed.is_err() {
             created.iter().for_each(|core| self.partitions.forget(core));
+            dropped.iter().for_each(|core| core.lock().closed = false);
         }
         pushed
     }
@@ -245,13 +255,20 @@ impl Shared {
         })
     }
 
-    /// Returns when everything that is queued now is durable.
-    pub(crate) fn flush(&self) -> Result<(), Poisoned> {
-        if self.config.threads && !*self.stopping.lock() {
-            return self.durability.wait_blocking(self.queue.last_lsn());
+    /// Returns when everything that is queued now is durable; `false` if the WAL has no room for it.
+    pub(crate) fn flush(&self) -> Result<bool, Poisoned> {
+        let target = self.queue.last_lsn();
+        let is_stuck = || self.queue.is_stuck();
+        if self.config.threads && !*self.stopping.lock() && self.durability.wait_blocking(target, is_stuck)? {
+            return Ok(true);
         }
-        while self.commit()? {}
-        self.durability.poisoned().map_or(Ok(()), Err)
+        // There is no thread that writes, or it waits for room, of which there may be some by now.
+        while self.durability.lsn() < target {
+            if !self.commit()? {
+                return Ok(false);
+            }
+        }
+        self.durability.poisoned().map_or(Ok(true), Err)
     }
 
     /// Stops the log: nothing more becomes durable, every waiter learns why.
@@ -296,6 +313,7 @@ impl Shared {
         self.checkpointed_wal_bytes.store(written, Ordering::Relaxed);
         if made {
             self.stats.checkpoints.fetch_add(1, Ordering::Relaxed);
+            self.queue.tell_room();
         }
         drop(checkpointer);
         self.measure_space();
@@ -305,7 +323,17 @@ impl Shared {
     /// The clean end: everything durable, sealed, checkpointed.
     fn finish(&self) -> Result<(), Poisoned> {
         self.queue.close();
-        while self.commit()? {}
+        loop {
+            while self.commit()? {}
+            // A checkpoint of what is durable may give back the file that the rest needs.
+            if !self.queue.is_stuck() || !self.checkpoint()? {
+                break;
+            }
+        }
+        if self.queue.is_stuck() {
+            let reason = self.writer.lock().unwritten(self);
+            return Err(self.stop(reason));
+        }
         self.writer.lock().seal(self)?;
         self.checkpoint().map(|_| ())
     }
@@ -347,6 +375,7 @@ impl Shared {
             tail_bytes: self.tail.bytes() as u64,
             disk_free_bytes: self.space.free_bytes(),
             disk_full: self.space.is_full(),
+            wal_waits: self.queue.is_stuck(),
             poisoned: self.durability.poisoned().is_some(),
             ..self.stats.read()
         }

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
 use duolog_env::{Disk, File, Lock, OpenMode, Space};
-use duolog_log::AppendError;
+use duolog_log::{AppendError, Log, LogConfig};
 use duolog_testkit::{SimDisk, SimEnv};
-use duolog_types::Offset;
+use duolog_types::{Lsn, Offset, PartitionId};
 
 const SEGMENTS: &str = "/data/segments/01";
 
@@ -202,4 +202,152 @@ fn a_log_whose_directory_was_replaced_stops() {
         assert!(!manifest.exists(), "nothing is written into a stranger's directory");
         drop((log, orders));
     }
+}
+
+/// Sets keys until the WAL has no room for one; returns the entry that waits.
+fn set_until_stuck(log: &Log, table: &KeyTable) -> Lsn {
+    for n in 0.. {
+        assert!(n < 1000, "the disk was to be full");
+        let lsn = table.set(log, "key", &format!("{n}-{}", "v".repeat(2000)));
+        settle(log);
+        if log.stats().wal_waits {
+            return lsn;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_wal_without_room_waits_and_goes_on_where_it_was() {
+    let sim = SimEnv::new(1);
+    let config = LogConfig { queue_bytes: 80 << 10, ..config("/data") };
+    let (log, table) = open(&sim.env(), config.clone()).unwrap();
+    let orders = create(&log);
+    orders.append(batch(&["before"])).unwrap();
+    settle(&log);
+    // Others take what the log gives back.
+    sim.disk.set_capacity(Some(used(&sim.disk) - (128 << 10)));
+    let stuck = set_until_stuck(&log, &table);
+    let durable = log.durable_lsn();
+    assert!(durable < stuck);
+    assert!(matches!(orders.append(batch(&["no"])), Err(AppendError::DiskFull { .. })));
+    // What is no data waits, up to an eighth of the queue.
+    let mut last = stuck;
+    let refused = loop {
+        match table.try_set(&log, "key", &"w".repeat(1000)) {
+            Ok(lsn) => last = lsn,
+            Err(refused) => break refused,
+        }
+        assert!(!log.commit().unwrap());
+    };
+    assert!(matches!(refused, AppendError::Overloaded { limit_bytes: 10_240, .. }), "{refused}");
+    assert!(last.0 >= stuck.0 + 9);
+    // Neither a checkpoint nor the spare's maker hangs, stops the log, or shows what isn't durable.
+    orders.trim(Offset(1)).unwrap();
+    log.checkpoint().unwrap();
+    log.prepare_wal().unwrap_or_default();
+    log.measure_space();
+    assert_eq!((log.durable_lsn(), log.stats().poisoned, log.stats().checkpoints), (durable, false, 0));
+    assert_eq!(read_all(&orders).unwrap(), [(0, "before".into())], "the trim isn't durable");
+    let killed = SimDisk::from_image(sim.disk.killed());
+    let (_, after) = open(&SimEnv::with_disk(killed, 2).env(), config.clone()).unwrap();
+    assert!(after.all()["key"].starts_with(&format!("{}-", durable.0 - 3)), "the newest durable one");
+
+    // Far less than a whole WAL file: it goes on in a small one, and the checkpoint gives the large ones back.
+    sim.disk.set_capacity(Some(used(&sim.disk) + (48 << 10)));
+    settle(&log);
+    assert!(!log.stats().wal_waits && log.durable_lsn() > last);
+    assert_eq!(read_all(&orders).unwrap(), []);
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoints, 1);
+    sim.disk.set_capacity(None);
+    log.measure_space();
+    orders.append(batch(&["after"])).unwrap();
+    settle(&log);
+    let cut = SimDisk::from_image(sim.disk.power_cut());
+    drop((log, orders));
+    let (log, after) = open(&SimEnv::with_disk(cut, 3).env(), config).unwrap();
+    assert_eq!(after.all(), table.all());
+    assert_eq!(read_all(&partition(&log, PartitionId(1))).unwrap(), [(1, "after".into())]);
+}
+
+#[test]
+fn a_clean_stop_without_room_says_what_is_not_written() {
+    let sim = SimEnv::new(1);
+    let (log, table) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    orders.append(batch(&["before"])).unwrap();
+    settle(&log);
+    // Others take what the log gives back.
+    sim.disk.set_capacity(Some(used(&sim.disk) - (128 << 10)));
+    let stuck = set_until_stuck(&log, &table);
+    table.set(&log, "key", "behind it");
+    let reason = log.close().unwrap_err();
+    let expected = format!("no room for 2 entries (LSN {stuck} to {})", stuck.0 + 1);
+    assert!(reason.detail.contains(&expected), "{reason}");
+    drop((log, orders));
+    // All that was acknowledged is there.
+    let (log, after) = open(&sim.env(), config("/data")).unwrap();
+    assert_eq!(log.durable_lsn().0, stuck.0 - 1);
+    assert!(after.all()["key"].starts_with(&format!("{}-", stuck.0 - 4)));
+    sim.disk.set_capacity(None);
+    log.close().unwrap();
+}
+
+#[test]
+fn a_clean_stop_makes_room_with_its_checkpoint() {
+    let sim = SimEnv::new(1);
+    let (log, table) = open(&sim.env(), config("/data")).unwrap();
+    settle(&log);
+    // No room for a third WAL file, but for what a checkpoint writes.
+    sim.disk.set_capacity(Some(used(&sim.disk) + (70 << 10)));
+    let filler = sim.disk.open(Path::new("/data/filler"), OpenMode::CreateNew).unwrap();
+    while log.stats().wal_bytes < 60 << 10 {
+        table.set(&log, "key", &"v".repeat(2000));
+        settle(&log);
+    }
+    filler.allocate(66 << 10).unwrap();
+    table.set(&log, "key", &"v".repeat(9000));
+    settle(&log);
+    assert!(log.stats().wal_waits);
+    sim.disk.remove(Path::new("/data/filler")).unwrap();
+    sim.disk.set_capacity(Some(used(&sim.disk) + (20 << 10)));
+    log.close().unwrap();
+    assert_eq!(log.stats().checkpoints, 1);
+}
+
+/// Queues more than the WAL has room for, and waits until its writer says so.
+fn wait_until_stuck(log: &Log, table: &KeyTable) -> Lsn {
+    let last = (0..200).map(|_| table.set(log, "key", &"v".repeat(2000))).last().unwrap();
+    let clock = duolog_env::Env::real().clock;
+    let began = clock.monotonic();
+    while !log.stats().wal_waits {
+        assert!((clock.monotonic() - began).as_secs() < 60, "the disk was to be full");
+        std::thread::yield_now();
+    }
+    last
+}
+
+/// The same with the log's own threads: nobody has to call anything for the log to go on.
+#[test]
+fn the_writer_looks_for_room_by_itself() {
+    let sim = SimEnv::new(1);
+    let threads = LogConfig { threads: true, checkpoint_bytes: 1 << 30, ..config("/data") };
+    let (log, table) = open(&sim.env(), threads).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let lsn = table.set(&log, "key", "before");
+    runtime.block_on(log.durable(lsn)).unwrap();
+    sim.disk.set_capacity(Some(used(&sim.disk)));
+    let last = wait_until_stuck(&log, &table);
+    assert!(log.durable_lsn() < last);
+    sim.disk.set_capacity(None);
+    runtime.block_on(log.durable(last)).unwrap();
+    assert!(!log.stats().wal_waits);
+
+    sim.disk.set_capacity(Some(used(&sim.disk) - (128 << 10)));
+    let last = wait_until_stuck(&log, &table);
+    let waiting = log.durable(last);
+    let reason = log.close().unwrap_err();
+    assert!(reason.detail.contains("no room"), "{reason}");
+    assert_eq!(runtime.block_on(waiting).unwrap_err().detail, reason.detail);
 }

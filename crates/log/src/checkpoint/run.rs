@@ -132,7 +132,10 @@ impl Checkpointer {
         garbage.dedup();
         let shards = shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
-        log.flush()?;
+        if !log.flush()? {
+            let detail = "the WAL has no room for what the snapshots may show";
+            return Err(CheckpointError::Full(io::Error::new(io::ErrorKind::StorageFull, detail)));
+        }
 
         let generation = self.generation + 1;
         let dir = &log.config.dir;
