@@ -4,13 +4,10 @@
 
 mod common;
 
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
-use duolog_env::{Disk, File, Lock, OpenMode, Space};
+use duolog_env::{Disk, OpenMode};
 use duolog_log::{AppendError, Log, LogConfig};
 use duolog_testkit::{SimDisk, SimEnv};
 use duolog_types::{Lsn, Offset, PartitionId};
@@ -121,62 +118,42 @@ fn no_spare_is_made_of_what_a_checkpoint_needs() {
     assert_eq!(sim.disk.list(Path::new("/data/wal")).unwrap().len(), 1);
 }
 
-/// A disk that opens no file while it is told so.
-struct NoHandles {
-    disk: SimDisk,
-    refuse: AtomicBool,
-}
-
-impl Disk for NoHandles {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        match self.refuse.load(Ordering::Relaxed) {
-            true => Err(io::Error::from_raw_os_error(24)),
-            false => self.disk.open(path, mode),
-        }
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn sync_files(&self, dir: &Path, files: &[Arc<dyn File>]) -> io::Result<()> {
-        self.disk.sync_files(dir, files)
-    }
-    fn space(&self, dir: &Path) -> io::Result<Space> {
-        self.disk.space(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.disk.lock(path)
-    }
-}
-
 #[test]
 fn a_checkpoint_without_file_handles_is_tried_again() {
-    let sim = SimEnv::new(1);
-    let disk = Arc::new(NoHandles { disk: sim.disk.clone(), refuse: AtomicBool::new(false) });
-    let env = duolog_env::Env { disk: disk.clone(), ..sim.env() };
-    let (log, _) = open(&env, config("/data")).unwrap();
-    let orders = create(&log);
-    orders.append(batch(&["a"])).unwrap();
-    settle(&log);
-    disk.refuse.store(true, Ordering::Relaxed);
-    log.checkpoint().unwrap();
-    log.prepare_wal().unwrap_or_default();
-    assert_eq!((log.stats().checkpoint_failures, log.stats().poisoned), (1, false));
-    disk.refuse.store(false, Ordering::Relaxed);
-    log.checkpoint().unwrap();
-    assert_eq!((log.stats().checkpoints, log.stats().poisoned), (1, false));
-    assert_eq!(read_all(&orders).unwrap(), [(0, "a".into())]);
+    for free in 0..12 {
+        let sim = SimEnv::new(1);
+        let (log, table) = open(&sim.env(), config("/data")).unwrap();
+        let (orders, other) = (create(&log), create(&log));
+        for n in 0..30 {
+            orders.append(batch(&[&format!("{n}-{}", "x".repeat(2000))])).unwrap();
+            other.append(batch(&[&format!("{n}")])).unwrap();
+            settle(&log);
+        }
+        log.checkpoint().unwrap();
+        orders.append(batch(&["newest"])).unwrap();
+        table.set(&log, "key", "value");
+        settle(&log);
+        other.trim(Offset(30)).unwrap();
+        settle(&log);
+        let before = log.stats();
+        sim.disk.set_open_files(Some(sim.disk.open_files() + free));
+        log.checkpoint().unwrap();
+        log.prepare_wal().unwrap_or_default();
+        let stats = log.stats();
+        assert!(!stats.poisoned, "{free}");
+        let (made, failed) = (stats.checkpoints - before.checkpoints, stats.checkpoint_failures);
+        assert_eq!(made + failed, 1, "{free}");
+        assert!(free > 0 || failed == 1, "no handle at all");
+        sim.disk.set_open_files(None);
+        log.checkpoint().unwrap();
+        assert_eq!((log.stats().checkpoint_failures, log.stats().poisoned), (failed, false), "{free}");
+        let expected = read_all(&orders).unwrap();
+        assert_eq!(expected.last(), Some(&(30, "newest".into())));
+        let cut = SimDisk::from_image(sim.disk.power_cut());
+        let (log, after) = open(&SimEnv::with_disk(cut, 2).env(), config("/data")).unwrap();
+        assert_eq!(read_all(&partition(&log, orders.id())).unwrap(), expected, "{free}");
+        assert_eq!(after.all(), table.all());
+    }
 }
 
 #[test]
