@@ -145,6 +145,13 @@ impl Log {
         }
     }
 
+    /// Whether entries that are no data are taken, and some more by those who can't take back what they decided.
+    /// Otherwise the disk is full and many wait: whoever can should refuse before it decides.
+    #[must_use]
+    pub fn admits_control(&self) -> bool {
+        self.shared.queue.admits_control()
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> LogStats {
@@ -295,9 +302,15 @@ impl Shared {
         let mut outcome = checkpointer.run(self);
         if let Err(CheckpointError::Full(error)) = &outcome
             && is_no_room(error)
-            && (self.wal_files.release_spares() | self.ballast.release(&self.env))
         {
-            outcome = checkpointer.run(self);
+            let released = self.wal_files.release_spares() | self.ballast.release(&self.env);
+            // First what takes little room and may make much.
+            match checkpointer.free_dead(self) {
+                Ok(freed) if freed || released => outcome = checkpointer.run(self),
+                Err(CheckpointError::Full(_)) if released => outcome = checkpointer.run(self),
+                Ok(_) | Err(CheckpointError::Full(_)) => {}
+                Err(error) => outcome = Err(error),
+            }
         }
         let made = match outcome {
             Ok(made) => made,

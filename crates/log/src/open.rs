@@ -259,7 +259,8 @@ impl<'a> Replay<'a> {
             }
             FrameHeader::Create { partition } => {
                 if self.partitions.get(partition).is_none() {
-                    self.partitions.insert(Core::new(partition));
+                    let state = State { created: true, ..State::default() };
+                    self.partitions.insert(Core::with_state(partition, state));
                 }
                 self.mark(partition);
             }

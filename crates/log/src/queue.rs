@@ -241,6 +241,12 @@ impl Queue {
         state.room = false;
     }
 
+    /// Whether less than half of what may wait without room waits.
+    pub(crate) fn admits_control(&self) -> bool {
+        let state = self.state.lock();
+        !state.stuck || state.stuck_control_bytes < self.limit_bytes / WAITING_CONTROL_PART / 2
+    }
+
     /// Whether the WAL waits for room.
     pub(crate) fn is_stuck(&self) -> bool {
         self.state.lock().stuck

@@ -328,3 +328,89 @@ fn the_writer_looks_for_room_by_itself() {
     assert!(reason.detail.contains("no room"), "{reason}");
     assert_eq!(runtime.block_on(waiting).unwrap_err().detail, reason.detail);
 }
+
+#[test]
+fn dead_segments_are_freed_under_more_data_than_there_is_room_for() {
+    let sim = SimEnv::new(1);
+    let (log, table) = open(&sim.env(), config("/data")).unwrap();
+    let (old, new) = (create(&log), create(&log));
+    for _ in 0..30 {
+        old.append(batch(&["x".repeat(2000).as_str()])).unwrap();
+        settle(&log);
+    }
+    log.checkpoint().unwrap();
+    // More than the old segments give back.
+    for _ in 0..30 {
+        new.append(batch(&["y".repeat(4000).as_str()])).unwrap();
+        settle(&log);
+    }
+    table.set(&log, "key", "kept");
+    old.append(batch(&["kept"])).unwrap();
+    old.trim(Offset(30)).unwrap();
+    settle(&log);
+    old.trim(Offset(30)).unwrap();
+    settle(&log);
+    let expected = read_all(&new).unwrap();
+    // The reserve's room goes to others, but for what a manifest needs.
+    sim.disk.set_capacity(Some(used(&sim.disk) - (64 << 10) + (12 << 10)));
+    let names = || sim.disk.list(Path::new(SEGMENTS)).unwrap();
+    assert!(names().len() > 4);
+    log.checkpoint().unwrap();
+    assert_eq!((log.stats().checkpoints, log.stats().checkpoint_failures), (1, 1));
+    assert_eq!(names(), Vec::<String>::new());
+    let check = |log: &Log, table: &KeyTable| {
+        assert_eq!(read_all(&partition(log, old.id())).unwrap(), [(30, "kept".into())]);
+        assert_eq!(read_all(&partition(log, new.id())).unwrap(), expected);
+        assert_eq!(table.all()["key"], "kept");
+    };
+    check(&log, &table);
+    for image in [sim.disk.killed(), sim.disk.power_cut()] {
+        let (log, table) =
+            open(&SimEnv::with_disk(SimDisk::from_image(image), 2).env(), config("/data")).unwrap();
+        check(&log, &table);
+    }
+    sim.disk.set_capacity(None);
+    log.checkpoint().unwrap();
+    assert_eq!(log.stats().checkpoints, 2);
+    check(&log, &table);
+    let cut = SimDisk::from_image(sim.disk.power_cut());
+    let (log, table) = open(&SimEnv::with_disk(cut, 3).env(), config("/data")).unwrap();
+    check(&log, &table);
+}
+
+/// A manifest that found no room may all the same be whole when the disk is read again; what it names must be so too.
+#[test]
+fn a_manifest_without_room_is_never_mixed_with_the_next() {
+    let mut hits = 0;
+    for (nth, when) in (1..30).flat_map(|nth| [(nth, 0), (nth, 1)]) {
+        let sim = SimEnv::new(1);
+        let (log, table) = open(&sim.env(), config("/data")).unwrap();
+        let orders = create(&log);
+        for round in 0..3 {
+            orders.append(batch(&[&format!("{round}")])).unwrap();
+            table.set(&log, "key", &format!("{round}-{}", "v".repeat(round * 9000)));
+            settle(&log);
+            if round == when {
+                sim.disk.fill_at(nth);
+            }
+            log.checkpoint().unwrap();
+            let expected = (read_all(&orders).unwrap(), table.all());
+            for image in [sim.disk.killed(), sim.disk.power_cut()] {
+                let (log, table) =
+                    open(&SimEnv::with_disk(SimDisk::from_image(image), 2).env(), config("/data")).unwrap();
+                assert_eq!(
+                    (read_all(&partition(&log, orders.id())).unwrap(), table.all()),
+                    expected,
+                    "{nth}"
+                );
+            }
+            hits += u64::from(sim.disk.is_bounded());
+            sim.disk.set_capacity(None);
+            log.measure_space();
+        }
+        assert_eq!(log.stats().checkpoints + log.stats().checkpoint_failures, 3, "{nth}");
+        // Nothing is left of what wasn't in force.
+        assert_eq!(sim.disk.list(Path::new("/data/snapshots")).unwrap().len(), 1, "{nth}");
+    }
+    assert!(hits > 0);
+}

@@ -300,7 +300,9 @@ fn publish_frame(log: &Shared, frame: &Waiting, lsn: Lsn, file_seq: u64, positio
             log.partitions.remove(core);
         }
         Waiting::Create(core) => {
-            if core.lock().mark_dirty() {
+            let mut state = core.lock();
+            state.created = true;
+            if state.mark_dirty() {
                 log.partitions.list_dirty(core);
             }
         }
