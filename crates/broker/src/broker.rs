@@ -166,6 +166,17 @@ impl Broker {
         self.log.durable_lsn()
     }
 
+    /// Has batches committed whose [`ProduceContext`](crate::partition::ProduceContext) said that this follows: by the
+    /// calling thread if nobody else waits and the disk is quick, else by the log's.
+    pub fn commit_queued(&self) {
+        self.log.commit_queued();
+    }
+
+    /// The same, by the log's own thread.
+    pub fn commit_soon(&self) {
+        self.log.commit_soon();
+    }
+
     /// Ends when the log is poisoned, never otherwise: the process must then exit.
     pub fn until_poisoned(&self) -> impl Future<Output = Poisoned> + Send + use<> {
         self.log.until_poisoned()

@@ -57,6 +57,11 @@ pub struct LogConfig {
     /// [`Log::commit`]: crate::Log::commit
     /// [`Log::checkpoint`]: crate::Log::checkpoint
     pub threads: bool,
+    /// Whether threads that append may commit (see [`Log::commit_queued`]). Not where one thread serves everybody: a
+    /// disk that stalls would stall them all.
+    ///
+    /// [`Log::commit_queued`]: crate::Log::commit_queued
+    pub callers_commit: bool,
 }
 
 impl LogConfig {
@@ -77,6 +82,7 @@ impl LogConfig {
             segment_bytes: 1 << 30,
             damage: DamagePolicy::Refuse,
             threads: true,
+            callers_commit: true,
         }
     }
 }

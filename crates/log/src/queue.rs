@@ -116,6 +116,16 @@ struct State {
     stuck_control_bytes: u64,
     /// There may be room again.
     room: bool,
+    /// The writer shall look again at when to seal.
+    look_again: bool,
+}
+
+/// Whether an append wakes the one who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Now,
+    /// Whoever appends asks for the commit by itself, once for all that it appends.
+    Later,
 }
 
 /// What the writer is woken for.
@@ -123,6 +133,8 @@ struct State {
 pub(crate) enum News {
     /// Entries wait.
     Entries,
+    /// Somebody else wrote a group.
+    Unsealed,
     /// Nothing came in the time given.
     Quiet,
     /// The log is closing and nothing waits any more.
@@ -141,7 +153,7 @@ impl Queue {
 
     /// Queues an entry and gives its LSN. Control entries (no batch) may exceed the queue's limit, so that acks and
     /// commits go on when data waits; while the WAL waits for room, they have a limit of their own.
-    pub(crate) fn push(&self, entry: WaitingEntry, is_data: bool) -> Result<Lsn, AppendError> {
+    pub(crate) fn push(&self, entry: WaitingEntry, is_data: bool, wake: Wake) -> Result<Lsn, AppendError> {
         let bytes = (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
         if bytes > self.entry_limit_bytes {
             return Err(AppendError::TooLarge { bytes, limit_bytes: self.entry_limit_bytes });
@@ -165,12 +177,38 @@ impl Queue {
         state.last_lsn = Lsn(state.last_lsn.0 + 1);
         let lsn = state.last_lsn;
         state.entries.push_back(entry);
-        let wake = std::mem::take(&mut state.writer_waits);
+        let wake = wake == Wake::Now && std::mem::take(&mut state.writer_waits);
         drop(state);
         if wake {
             self.news.notify_one();
         }
         Ok(lsn)
+    }
+
+    /// Wakes the writer for what was queued without waking it.
+    pub(crate) fn wake_writer(&self) {
+        let mut state = self.state.lock();
+        let wake = !state.entries.is_empty() && std::mem::take(&mut state.writer_waits);
+        drop(state);
+        if wake {
+            self.news.notify_one();
+        }
+    }
+
+    /// Tells the writer that somebody else wrote a group, which is to be sealed.
+    pub(crate) fn tell_unsealed(&self) {
+        let mut state = self.state.lock();
+        state.look_again = true;
+        let wake = std::mem::take(&mut state.writer_waits);
+        drop(state);
+        if wake {
+            self.news.notify_one();
+        }
+    }
+
+    /// Whether exactly one entry waits.
+    pub(crate) fn has_one(&self) -> bool {
+        self.state.lock().entries.len() == 1
     }
 
     /// Takes what fits one group: entries in order, up to `limit_bytes` of payload, but at least one.
@@ -195,6 +233,9 @@ impl Queue {
             if !state.entries.is_empty() {
                 return News::Entries;
             }
+            if std::mem::take(&mut state.look_again) {
+                return News::Unsealed;
+            }
             if state.closing {
                 return News::Closed;
             }
@@ -206,7 +247,7 @@ impl Queue {
                     false
                 }
             };
-            if timed_out && state.entries.is_empty() && !state.closing {
+            if timed_out && state.entries.is_empty() && !state.look_again && !state.closing {
                 return News::Quiet;
             }
         }

@@ -12,8 +12,6 @@ use crate::log::Shared;
 use crate::queue::News;
 use crate::wal::file::Prepared;
 
-/// So long the WAL is quiet before the last group's durability is recorded.
-const SEAL_AFTER: Duration = Duration::from_millis(5);
 /// How often the checkpoint and the disk's fullness are considered.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -89,10 +87,18 @@ fn write(log: &Shared) {
             }
             continue;
         }
-        let unsealed = log.writer.lock().is_unsealed();
-        let went_on = match log.queue.wait(unsealed.then_some(SEAL_AFTER)) {
+        let patience = log.writer.lock().seal_due_in(log.env.clock.monotonic());
+        let went_on = match log.queue.wait(patience) {
             News::Entries => log.commit().map(|_| ()),
-            News::Quiet => log.writer.lock().seal(log),
+            News::Quiet => {
+                let mut writer = log.writer.lock();
+                // Threads that append write groups as well, perhaps just now.
+                match writer.seal_due_in(log.env.clock.monotonic()) {
+                    Some(Duration::ZERO) => writer.seal(log),
+                    _ => Ok(()),
+                }
+            }
+            News::Unsealed => Ok(()),
             News::Closed => return,
         };
         if went_on.is_err() {

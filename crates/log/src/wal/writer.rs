@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use duolog_env::AlignedBuf;
@@ -20,6 +21,12 @@ use crate::space::{is_no_room, may_pass, never_passes};
 
 /// Payload of a group, unless one entry alone is larger. Bounds the latency that a full queue adds to a group.
 pub(crate) const GROUP_LIMIT_BYTES: u64 = 4 << 20;
+
+/// So long the WAL is quiet before the last group's durability is recorded.
+const SEAL_AFTER: Duration = Duration::from_millis(5);
+
+/// A group that takes longer is written by the log's own thread: others than its client would wait for it.
+const QUICK_WRITE: Duration = Duration::from_micros(500);
 
 /// A point of the WAL behind a whole, durable group: where recovery can begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +49,10 @@ pub(crate) struct Writer {
     next_lsn: Lsn,
     /// The newest entries' durability is written nowhere yet.
     unsealed: bool,
+    /// When the last group was written (monotonic), how long that took, and how many entries it had.
+    last_at: Duration,
+    last_took: Duration,
+    last_entries: usize,
     /// What the next file is needed for and couldn't be had yet; else empty, and kept for its memory.
     entries: Vec<WaitingEntry>,
 }
@@ -65,7 +76,17 @@ impl Writer {
     pub(crate) fn resume(file: Arc<WalFile>, point: DurablePoint) -> Self {
         let next_lsn = Lsn(point.lsn.0 + 1);
         let DurablePoint { position, chain, .. } = point;
-        Self { file, position, chain, next_lsn, unsealed: false, entries: Vec::new() }
+        Self {
+            file,
+            position,
+            chain,
+            next_lsn,
+            unsealed: false,
+            last_at: Duration::ZERO,
+            last_took: Duration::ZERO,
+            last_entries: 0,
+            entries: Vec::new(),
+        }
     }
 
     pub(crate) fn point(&self) -> DurablePoint {
@@ -80,6 +101,16 @@ impl Writer {
     /// Whether the last group waits for one that records its durability.
     pub(crate) fn is_unsealed(&self) -> bool {
         self.unsealed
+    }
+
+    /// How long from `now` on until the last group is to be sealed; `None` if it is.
+    pub(crate) fn seal_due_in(&self, now: Duration) -> Option<Duration> {
+        self.unsealed.then(|| (self.last_at + SEAL_AFTER).saturating_sub(now))
+    }
+
+    /// Whether clients come one by one and the disk answers quickly: then a thread that appends may write as well.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.last_entries <= 1 && self.last_took < QUICK_WRITE && !self.is_stuck()
     }
 
     /// Whether entries wait for room.
@@ -178,7 +209,10 @@ impl Writer {
             Durability::Sync => self.file.file.write_durable(&group, self.position)?,
             Durability::Os => self.file.file.write_at(&group, self.position)?,
         }
-        log.stats.wrote_group(size, entries.len(), log.env.clock.monotonic().saturating_sub(began));
+        self.last_at = log.env.clock.monotonic();
+        self.last_took = self.last_at.saturating_sub(began);
+        self.last_entries = entries.len();
+        log.stats.wrote_group(size, entries.len(), self.last_took);
 
         let at = self.position;
         let first_lsn = self.next_lsn;
