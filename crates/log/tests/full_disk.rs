@@ -209,6 +209,7 @@ fn a_wal_without_room_waits_and_goes_on_where_it_was() {
     assert!(durable < stuck);
     assert!(matches!(orders.append(batch(&["no"])), Err(AppendError::DiskFull { .. })));
     // What is no data waits, up to an eighth of the queue.
+    assert!(log.admits_control());
     let mut last = stuck;
     let refused = loop {
         match table.try_set(&log, "key", &"w".repeat(1000)) {
@@ -219,6 +220,7 @@ fn a_wal_without_room_waits_and_goes_on_where_it_was() {
     };
     assert!(matches!(refused, AppendError::Overloaded { limit_bytes: 10_240, .. }), "{refused}");
     assert!(last.0 >= stuck.0 + 9);
+    assert!(!log.admits_control(), "who can refuses before that");
     // Neither a checkpoint nor the spare's maker hangs, stops the log, or shows what isn't durable.
     orders.trim(Offset(1)).unwrap();
     log.checkpoint().unwrap();
