@@ -42,7 +42,8 @@ pub struct LogConfig {
     pub max_open_files: usize,
     /// What the checkpoint may write a second, so that it doesn't move the WAL's p99; 0 is unlimited.
     pub background_bytes_per_second: u64,
-    /// Bytes that may be queued for the WAL before appends are refused as [`AppendError::Overloaded`].
+    /// Bytes that may be queued for the WAL before appends are refused as [`AppendError::Overloaded`]; what is no data
+    /// isn't, unless an eighth of it waits for room on a full disk.
     ///
     /// [`AppendError::Overloaded`]: crate::AppendError::Overloaded
     pub queue_bytes: u64,

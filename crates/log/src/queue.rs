@@ -99,6 +99,9 @@ pub(crate) struct Queue {
     entry_limit_bytes: u64,
 }
 
+/// While the WAL waits for room, control entries may take this part of the queue's limit.
+const WAITING_CONTROL_PART: u64 = 8;
+
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<WaitingEntry>,
@@ -107,6 +110,12 @@ struct State {
     poisoned: Option<Poisoned>,
     closing: bool,
     writer_waits: bool,
+    /// The WAL has no room for what was taken last, and takes nothing more until it has.
+    stuck: bool,
+    /// Bytes of control entries that were queued since.
+    stuck_control_bytes: u64,
+    /// There may be room again.
+    room: bool,
     /// The writer shall look again at when to seal.
     look_again: bool,
 }
@@ -143,7 +152,7 @@ impl Queue {
     }
 
     /// Queues an entry and gives its LSN. Control entries (no batch) may exceed the queue's limit, so that acks and
-    /// commits go on when data waits.
+    /// commits go on when data waits; while the WAL waits for room, they have a limit of their own.
     pub(crate) fn push(&self, entry: WaitingEntry, is_data: bool, wake: Wake) -> Result<Lsn, AppendError> {
         let bytes = (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
         if bytes > self.entry_limit_bytes {
@@ -155,6 +164,14 @@ impl Queue {
         }
         if is_data && state.bytes > self.limit_bytes {
             return Err(AppendError::Overloaded { queued_bytes: state.bytes, limit_bytes: self.limit_bytes });
+        }
+        if state.stuck && !is_data {
+            let limit_bytes = self.limit_bytes / WAITING_CONTROL_PART;
+            let queued_bytes = state.stuck_control_bytes + bytes;
+            if queued_bytes > limit_bytes {
+                return Err(AppendError::Overloaded { queued_bytes, limit_bytes });
+            }
+            state.stuck_control_bytes = queued_bytes;
         }
         state.bytes += bytes;
         state.last_lsn = Lsn(state.last_lsn.0 + 1);
@@ -236,6 +253,46 @@ impl Queue {
         }
     }
 
+    /// Waits until there may be room for the WAL, at most `patience`. Returns whether the log is closing.
+    pub(crate) fn wait_for_room(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.room && !state.closing && state.poisoned.is_none() {
+            // What is queued meanwhile needn't wake anybody; a wake-up too many is only a try more.
+            self.news.wait_for(&mut state, patience);
+        }
+        state.room = false;
+        state.closing
+    }
+
+    /// Tells the writer that there may be room.
+    pub(crate) fn tell_room(&self) {
+        let mut state = self.state.lock();
+        state.room = state.stuck;
+        if state.stuck {
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Says whether the WAL waits for room.
+    pub(crate) fn set_stuck(&self, stuck: bool) {
+        let mut state = self.state.lock();
+        state.stuck = stuck;
+        state.stuck_control_bytes = 0;
+        state.room = false;
+    }
+
+    /// Whether less than half of what may wait without room waits.
+    pub(crate) fn admits_control(&self) -> bool {
+        let state = self.state.lock();
+        !state.stuck || state.stuck_control_bytes < self.limit_bytes / WAITING_CONTROL_PART / 2
+    }
+
+    /// Whether the WAL waits for room.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.state.lock().stuck
+    }
+
     /// The newest LSN given.
     pub(crate) fn last_lsn(&self) -> Lsn {
         self.state.lock().last_lsn
@@ -251,6 +308,8 @@ impl Queue {
         state.poisoned.get_or_insert(reason);
         state.entries.clear();
         state.bytes = 0;
+        drop(state);
+        self.news.notify_one();
     }
 
     /// The writer ends when what waits is written; later entries are refused.

@@ -15,6 +15,9 @@ use crate::wal::file::Prepared;
 /// How often the checkpoint and the disk's fullness are considered.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How often the WAL looks for room where it found none.
+const ROOM_RETRY: Duration = Duration::from_millis(100);
+
 /// What a thread does until the log ends.
 type Body = fn(&Shared);
 
@@ -77,6 +80,13 @@ fn run(log: &Shared, body: Body) {
 /// Commits whatever queued while the last sync ran; never waits for more.
 fn write(log: &Shared) {
     loop {
+        if log.queue.is_stuck() {
+            // Who closes the log tries once more by itself.
+            if log.queue.wait_for_room(ROOM_RETRY) || log.commit().is_err() {
+                return;
+            }
+            continue;
+        }
         let patience = log.writer.lock().seal_due_in(log.env.clock.monotonic());
         let went_on = match log.queue.wait(patience) {
             News::Entries => log.commit().map(|_| ()),
