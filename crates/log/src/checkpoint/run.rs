@@ -14,7 +14,7 @@ use super::snapshot::{self, NewShard, Snapshots, Thrift};
 use crate::error::{Poisoned, ReadError};
 use crate::log::Shared;
 use crate::partition::core::{Core, TailEntry};
-use crate::partition::read::read_from_wal;
+use crate::partition::read::{read_ahead, read_from_wal};
 use crate::partitions::{Dirty, Partitions};
 use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
@@ -22,6 +22,9 @@ use crate::segment::writer::{SegmentWriter, Undo};
 use crate::space::{is_no_room, may_pass};
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
+
+/// How many batches of a partition are fetched from the WAL at once.
+const READ_AHEAD_BATCHES: usize = 64;
 
 /// What checkpoints carry from one to the next.
 #[derive(Debug)]
@@ -311,7 +314,12 @@ impl Checkpointer {
         }
         new_names.insert(dir);
         let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched, undo);
-        for entry in entries.iter().filter(|entry| entry.end > start) {
+        let mut fetched = 0;
+        for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.end > start) {
+            if at >= fetched {
+                fetched = entries.len().min(at + READ_AHEAD_BATCHES);
+                read_ahead(log, entries[at..fetched].iter());
+            }
             let bytes = if entry.is_gap() { bytes::Bytes::new() } else { batch(log, entry)? };
             writer.add(*entry, &bytes).map_err(failed("writing a segment"))?;
             log.throttle(bytes.len() as u64);
