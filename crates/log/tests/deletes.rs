@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::*;
 use duolog_env::Disk;
-use duolog_log::{AppendError, Entry, Log, LogConfig, NewRecord, Partition};
+use duolog_log::{AppendError, Entry, Log, NewRecord, Partition};
 use duolog_record::{BatchHeader, split};
 use duolog_testkit::{SimDisk, SimEnv};
 use duolog_types::{Lsn, Nanos, Offset, PartitionId, TimestampMs};
