@@ -34,6 +34,8 @@ pub(crate) struct Checkpointer {
     snapshots: Snapshots,
     /// Shard directories whose names are durable.
     known_dirs: BTreeSet<PathBuf>,
+    /// The last attempt found no room: what would only save some is left until one has succeeded.
+    had_no_room: bool,
 }
 
 /// Why a checkpoint didn't happen.
@@ -74,6 +76,7 @@ impl Checkpointer {
             begun: manifest.generation,
             snapshots: Snapshots::from_refs(&manifest.snapshots),
             known_dirs: BTreeSet::new(),
+            had_no_room: false,
         }
     }
 
@@ -95,8 +98,12 @@ impl Checkpointer {
         }
         let mut garbage = std::mem::take(&mut dirty.garbage);
         match self.attempt(log, point, &dirty, &changed, &mut garbage) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.had_no_room = false;
+                Ok(true)
+            }
             Err(error) => {
+                self.had_no_room = true;
                 // Also what became garbage in this attempt: its partitions name it no more.
                 dirty.garbage = garbage;
                 log.changed.lock().extend(changed);
@@ -200,7 +207,7 @@ impl Checkpointer {
         let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
-        let mut reclaim = Reclaim::new(log);
+        let mut reclaim = Reclaim::new(log, !self.had_no_room);
         for core in cores {
             let mut part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
             let Written { segments, garbage, .. } = &mut part;

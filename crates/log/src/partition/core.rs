@@ -50,9 +50,9 @@ impl TailEntry {
         Self { base, end, lsn, file_seq: 0, position: 0, len: 0, arrival, max_timestamp }
     }
 
-    /// What is left when its records are dead.
+    /// What is left when its records are dead: when they came, retention still asks.
     fn into_gap(self) -> Self {
-        Self::gap(self.base, self.end, self.lsn)
+        Self { file_seq: 0, position: 0, len: 0, ..self }
     }
 
     pub(crate) fn is_gap(&self) -> bool {
