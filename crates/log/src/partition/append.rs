@@ -76,6 +76,19 @@ impl Partition {
     /// # Errors
     /// As [`append`](Self::append); the record is then certainly not in the log.
     pub fn append_record(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Now)
+    }
+
+    /// As [`append_record`](Self::append_record), by a caller who has more to append, or can do the commit itself: see
+    /// [`append_deferred`](Self::append_deferred).
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_record_deferred(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Later)
+    }
+
+    fn append_record_and(&self, record: NewRecord<'_>, wake: Wake) -> Result<Appended, AppendError> {
         let bytes_max = record_bytes_max(&record);
         self.log.space.admit_data(bytes_max as u64)?;
         let mut state = self.core.lock();
@@ -94,7 +107,7 @@ impl Partition {
             None => {
                 let batch = Arc::new(JoinedBatch::begin(base_offset, &record, bytes_max, &self.log.queue)?);
                 let waiting = Waiting::Joined { core: self.core.clone(), batch: batch.clone() };
-                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true, Wake::Now)?;
+                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true, wake)?;
                 state.joined = Some((lsn, batch));
                 lsn
             }
