@@ -42,7 +42,7 @@ fn look(op: &Op<'_>) {
                     assert!(headers::find(publish.headers, name).is_some() || value.is_empty() || name.contains(&b':'));
                 }
             }
-            subject::is_valid_literal(publish.subject);
+            assert!(subject::is_valid_literal(publish.subject) <= subject::is_subscribable(publish.subject));
         }
         Op::Subscribe { subject, .. } => {
             if subject::is_valid(subject) {
