@@ -10,7 +10,7 @@ use duolog_types::{Lsn, Offset, PartitionId};
 
 use super::manifest::{self, Manifest};
 use super::partition_table::{self, PARTITIONS};
-use super::snapshot::{self, NewShard, Snapshots};
+use super::snapshot::{self, NewShard, Snapshots, Thrift};
 use crate::error::{Poisoned, ReadError};
 use crate::log::Shared;
 use crate::partition::core::{Core, TailEntry};
@@ -26,10 +26,16 @@ use crate::wal::writer::DurablePoint;
 /// What checkpoints carry from one to the next.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
+    /// Of the manifest in force, and where recovery begins by it.
     generation: u64,
+    point: DurablePoint,
     /// The newest generation that a manifest may have on the disk.
     begun: u64,
     snapshots: Snapshots,
+    /// Snapshot files of tries whose manifest may be whole: they stay until another is in force.
+    strays: Vec<u64>,
+    /// Partitions whose border has moved since the manifest in force.
+    ahead: BTreeSet<PartitionId>,
     /// Shard directories whose names are durable.
     known_dirs: BTreeSet<PathBuf>,
 }
@@ -67,8 +73,11 @@ impl Checkpointer {
     pub(crate) fn new(manifest: &Manifest) -> Self {
         Self {
             generation: manifest.generation,
+            point: manifest.point,
             begun: manifest.generation,
             snapshots: Snapshots::from_refs(&manifest.snapshots),
+            strays: Vec::new(),
+            ahead: BTreeSet::new(),
             known_dirs: BTreeSet::new(),
         }
     }
@@ -96,13 +105,111 @@ impl Checkpointer {
                 // Also what became garbage in this attempt: its partitions name it no more.
                 dirty.garbage = garbage;
                 log.changed.lock().extend(changed);
-                for core in &dirty.cores {
-                    core.lock().listed_dirty = true;
-                }
-                log.partitions.restore_dirty(dirty);
+                give_back_dirty(log, dirty);
                 Err(error)
             }
         }
+    }
+
+    /// Frees the segments that are dead, where there is no room for more than that: recovery goes on beginning where it
+    /// did, and nothing moves into segments. Needs nothing of the WAL, which may wait for that room. Returns whether
+    /// anything was freed.
+    pub(crate) fn free_dead(&mut self, log: &Shared) -> Result<bool, CheckpointError> {
+        let mut dirty = log.partitions.take_dirty();
+        let mut shards: BTreeSet<u32> = dirty.shards.iter().copied().collect();
+        for core in &dirty.cores {
+            let mut state = core.lock();
+            let start = state.start;
+            let dead = state.segments.extract_if(.., |segment| segment.end <= start);
+            dirty.garbage.extend(dead.map(|segment| (core.id, segment.base)));
+        }
+        // Also of what a try before found dead: the manifest in force may still name it.
+        shards.extend(dirty.garbage.iter().map(|(id, _)| Partitions::shard_of(*id)));
+        dirty.garbage.sort_unstable();
+        dirty.garbage.dedup();
+        let freed = match dirty.garbage.is_empty() {
+            true => Ok(false),
+            false => self.forget(log, &shards, &dirty.garbage).map(|()| true),
+        };
+        if matches!(freed, Ok(true)) {
+            dirty.garbage.clear();
+            dirty.shards.clear();
+        }
+        give_back_dirty(log, dirty);
+        freed
+    }
+
+    /// Puts a manifest in force that doesn't name `garbage` any more.
+    fn forget(
+        &mut self,
+        log: &Shared,
+        shards: &BTreeSet<u32>,
+        garbage: &[(PartitionId, Offset)],
+    ) -> Result<(), CheckpointError> {
+        let mut wanted: BTreeSet<(TableId, u32)> = shards.iter().map(|shard| (PARTITIONS, *shard)).collect();
+        // What the tables made of batches behind the border is rebuilt from them; of those before it, it must be there.
+        for id in &self.ahead {
+            wanted.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(*id)?))));
+        }
+        let taken = wanted.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        if !self.ahead.is_empty() {
+            flush(log)?;
+        }
+        self.put_in_force(log, self.point, taken, garbage, Thrift::OnlyNew)
+    }
+
+    /// Never one that was begun, since what is left of that may be whole; and in the slot that the manifest in force isn't
+    /// in.
+    fn next_generation(&self) -> u64 {
+        let next = self.begun + 1;
+        if next % 2 == self.generation % 2 { next + 1 } else { next }
+    }
+
+    /// Writes `shards` and the manifest that names them, and deletes what that no longer names.
+    fn put_in_force(
+        &mut self,
+        log: &Shared,
+        point: DurablePoint,
+        shards: Vec<NewShard>,
+        garbage: &[(PartitionId, Offset)],
+        thrift: Thrift,
+    ) -> Result<(), CheckpointError> {
+        let generation = self.next_generation();
+        let dir = &log.config.dir;
+        let snapshots = self.snapshots.write(&log.env, dir, generation, shards, thrift).map_err(|error| {
+            if is_no_room(&error) {
+                snapshot::give_back(&log.env, dir, generation);
+            }
+            failed("writing a snapshot")(error)
+        })?;
+        let manifest = Manifest {
+            generation,
+            point,
+            next_partition: log.partitions.next_id(),
+            snapshots: snapshots.refs().copied().collect(),
+            garbage: garbage.to_vec(),
+        };
+        log.check_lock()?;
+        self.begun = generation;
+        manifest::write(&log.env, dir, &manifest).map_err(|error| {
+            self.strays.push(generation);
+            failed("writing the manifest")(error)
+        })?;
+        self.generation = generation;
+        self.point = point;
+        self.snapshots = snapshots;
+
+        for stray in self.strays.drain(..) {
+            snapshot::give_back(&log.env, dir, stray);
+        }
+        log.wal_files.release_below(point.file_seq);
+        self.snapshots.delete_unused(&log.env, dir);
+        for (partition, base) in garbage.iter().copied() {
+            if let Err(error) = log.segments.delete(partition, base) {
+                tracing::warn!(%partition, base = base.0, %error, "a dead segment can't be removed");
+            }
+        }
+        Ok(())
     }
 
     fn attempt(
@@ -123,6 +230,9 @@ impl Checkpointer {
         shards.extend(dirty.shards.iter().map(|shard| (PARTITIONS, *shard)));
         for part in written {
             let id = part.core.id;
+            if part.drained > 0 {
+                self.ahead.insert(id);
+            }
             shards.insert((PARTITIONS, Partitions::shard_of(id)));
             shards.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(id)?))));
             garbage.extend(install(part));
@@ -132,37 +242,9 @@ impl Checkpointer {
         garbage.dedup();
         let shards = shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
-        log.flush()?;
-
-        let generation = self.generation + 1;
-        let dir = &log.config.dir;
-        let snapshots = self.snapshots.write(&log.env, dir, generation, shards).map_err(|error| {
-            // A manifest that was begun before may be whole, and then names the file.
-            if is_no_room(&error) && self.begun < generation {
-                snapshot::give_back(&log.env, dir, generation);
-            }
-            failed("writing a snapshot")(error)
-        })?;
-        self.begun = generation;
-        let manifest = Manifest {
-            generation,
-            point,
-            next_partition: log.partitions.next_id(),
-            snapshots: snapshots.refs().copied().collect(),
-            garbage: garbage.clone(),
-        };
-        log.check_lock()?;
-        manifest::write(&log.env, dir, &manifest).map_err(failed("writing the manifest"))?;
-        self.generation = generation;
-        self.snapshots = snapshots;
-
-        log.wal_files.release_below(point.file_seq);
-        self.snapshots.delete_unused(&log.env, dir);
-        for (partition, base) in garbage.iter().copied() {
-            if let Err(error) = log.segments.delete(partition, base) {
-                tracing::warn!(%partition, base = base.0, %error, "a dead segment can't be removed");
-            }
-        }
+        flush(log)?;
+        self.put_in_force(log, point, shards, garbage, Thrift::AsBest)?;
+        self.ahead.clear();
         Ok(())
     }
 
@@ -237,6 +319,23 @@ impl Checkpointer {
         let segments = writer.finish().map_err(failed("writing a segment"))?;
         Ok(Written { core: core.clone(), drained, segments })
     }
+}
+
+/// Everything that is queued becomes durable, or this isn't the time for a checkpoint.
+fn flush(log: &Shared) -> Result<(), CheckpointError> {
+    if log.flush()? {
+        return Ok(());
+    }
+    let detail = "the WAL has no room for what the snapshots may show";
+    Err(CheckpointError::Full(io::Error::new(io::ErrorKind::StorageFull, detail)))
+}
+
+/// The next checkpoint has to look at these again.
+fn give_back_dirty(log: &Shared, dirty: Dirty) {
+    for core in &dirty.cores {
+        core.lock().listed_dirty = true;
+    }
+    log.partitions.restore_dirty(dirty);
 }
 
 /// Nothing names yet what was written: its room is better used by the next try, or by control entries.

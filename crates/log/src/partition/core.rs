@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub start_queued: Offset,
     /// The entry that moved it there.
     pub start_lsn: Lsn,
+    /// Its creation is durable.
+    pub created: bool,
     /// A drop is queued: nothing more may be appended.
     pub closed: bool,
     /// The drop is durable.

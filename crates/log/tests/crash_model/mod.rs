@@ -93,7 +93,7 @@ impl From<Poisoned> for Stopped {
 fn admitted<T>(queued: Result<T, AppendError>) -> Result<Option<T>, Stopped> {
     match queued {
         Ok(queued) => Ok(Some(queued)),
-        Err(AppendError::DiskFull { .. }) => Ok(None),
+        Err(AppendError::DiskFull { .. } | AppendError::Overloaded { .. }) => Ok(None),
         Err(AppendError::Poisoned(reason)) => Err(reason.into()),
         Err(other) => panic!("{other}"),
     }
