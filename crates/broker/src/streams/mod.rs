@@ -21,8 +21,10 @@
 
 mod config;
 mod error;
+mod index;
 mod message;
 mod stream;
+pub mod subject;
 
 pub use config::{
     ConsumerLimits, DiscardPolicy, RetentionPolicy, StorageType, StoreCompression, StreamConfig,
@@ -45,7 +47,7 @@ use duolog_types::Lsn;
 pub struct Streams {}
 
 /// A stream that was made or found.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Created {
     /// The stream.
     pub stream: Arc<Stream>,
