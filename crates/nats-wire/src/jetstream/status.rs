@@ -60,6 +60,8 @@ pub enum Status {
     BadDirectRequest,
     /// `DIRECT.GET` with a body that isn't JSON.
     MalformedRequest,
+    /// `DIRECT.GET`: the message can't be read, and why.
+    Failed(String),
     /// `DIRECT.GET`: the end of a batch.
     EndOfBatch {
         /// Messages that would follow.
@@ -119,6 +121,8 @@ impl Status {
             Self::ServerShutdown(_) => (409, "Server Shutdown"),
             Self::RequiredApiLevel => (412, "Required Api Level"),
             Self::TooManyResults => (413, "Too Many Results"),
+            // A line end in the reason would end the header.
+            Self::Failed(why) => return (500, why.replace(['\r', '\n'], " ")),
             Self::NoResponders { .. } => (503, ""),
         };
         (code, text.into())
