@@ -64,6 +64,11 @@ pub(crate) enum Waiting {
         from: Offset,
         to: Offset,
     },
+    /// `ranges` is the frame's payload.
+    Delete {
+        core: Arc<Core>,
+        ranges: Bytes,
+    },
 }
 
 impl Waiting {
@@ -75,6 +80,7 @@ impl Waiting {
             Self::Create(core) => FrameHeader::Create { partition: core.id },
             Self::Drop(core) => FrameHeader::Drop { partition: core.id },
             Self::Trim { core, to } => FrameHeader::Trim { partition: core.id, to: *to },
+            Self::Delete { core, .. } => FrameHeader::Delete { partition: core.id },
             Self::Skip { core, from, to } => FrameHeader::Skip { partition: core.id, from: *from, to: *to },
         }
     }
@@ -83,6 +89,7 @@ impl Waiting {
         match self {
             Self::Batch(placed) => &placed.batch.bytes,
             Self::State { change, .. } => change,
+            Self::Delete { ranges, .. } => ranges,
             // Its bytes are had once it is closed.
             Self::Joined { .. } => &[],
             Self::Create(_) | Self::Drop(_) | Self::Trim { .. } | Self::Skip { .. } => &[],

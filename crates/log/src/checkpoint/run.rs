@@ -6,19 +6,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use duolog_env::File;
-use duolog_types::{Lsn, Offset, PartitionId};
+use duolog_types::Lsn;
 
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, SnapshotKey};
 use super::partition_table::{self, PARTITIONS};
+use super::reclaim::Reclaim;
 use super::snapshot::{self, NewShard, Snapshots};
+use crate::dead::set::{Change, chunk_bytes};
 use crate::error::{Poisoned, ReadError};
 use crate::log::Shared;
 use crate::partition::core::{Core, TailEntry};
 use crate::partition::read::read_from_wal;
 use crate::partitions::{Dirty, Partitions};
-use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
 use crate::segment::writer::{SegmentWriter, Undo};
+use crate::segment::{SegmentMeta, SegmentName};
 use crate::space::{is_no_room, may_pass};
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
@@ -48,7 +50,7 @@ pub(crate) enum CheckpointError {
     Poisoned(#[from] Poisoned),
 }
 
-fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
+pub(super) fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
     move |source| match may_pass(&source) {
         true => CheckpointError::Full(source),
         false => CheckpointError::Failed { action, source },
@@ -61,6 +63,8 @@ struct Written {
     /// Tail entries that stand in segments now.
     drained: usize,
     segments: Vec<SegmentMeta>,
+    /// Segments whose records are dead, or stand elsewhere now.
+    garbage: Vec<SegmentName>,
 }
 
 impl Checkpointer {
@@ -97,7 +101,9 @@ impl Checkpointer {
                 dirty.garbage = garbage;
                 log.changed.lock().extend(changed);
                 for core in &dirty.cores {
-                    core.lock().listed_dirty = true;
+                    let mut state = core.lock();
+                    state.listed_dirty = true;
+                    state.dead.reclaim_due = !state.dead.is_empty();
                 }
                 log.partitions.restore_dirty(dirty);
                 Err(error)
@@ -111,7 +117,7 @@ impl Checkpointer {
         point: DurablePoint,
         dirty: &Dirty,
         changed: &BTreeSet<(TableId, u32)>,
-        garbage: &mut Vec<(PartitionId, Offset)>,
+        garbage: &mut Vec<SegmentName>,
     ) -> Result<(), CheckpointError> {
         let mut undo = Vec::new();
         let written = self.write_segments(log, point.lsn, &dirty.cores, &mut undo).inspect_err(|error| {
@@ -130,21 +136,35 @@ impl Checkpointer {
         // A dropped partition's segments may be named by an attempt before.
         garbage.sort_unstable();
         garbage.dedup();
-        let shards = shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        let mut shards: Vec<NewShard> =
+            shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        let dead = changed_dead(&dirty.cores);
+        for (core, changes) in &dead {
+            for change in changes {
+                let bytes = change.bits.as_deref().map(chunk_bytes).transpose();
+                shards.push(NewShard {
+                    key: SnapshotKey::Dead(core.id, change.chunk),
+                    as_of: Lsn::ZERO,
+                    bytes: bytes.map_err(failed("laying out a snapshot"))?,
+                });
+            }
+        }
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
         log.flush()?;
 
         let generation = self.generation + 1;
         let dir = &log.config.dir;
-        let snapshots = self.snapshots.write(&log.env, dir, generation, shards).map_err(|error| {
-            // A manifest that was begun before may be whole, and then names the file.
-            if is_no_room(&error) && self.begun < generation {
-                snapshot::give_back(&log.env, dir, generation);
-            }
-            failed("writing a snapshot")(error)
-        })?;
+        let snapshots =
+            self.snapshots.write(&log.env, dir, generation, shards, &dirty.dropped).map_err(|error| {
+                // A manifest that was begun before may be whole, and then names the file.
+                if is_no_room(&error) && self.begun < generation {
+                    snapshot::give_back(&log.env, dir, generation);
+                }
+                failed("writing a snapshot")(error)
+            })?;
         self.begun = generation;
         let manifest = Manifest {
+            version: manifest::MANIFEST_VERSION,
             generation,
             point,
             next_partition: log.partitions.next_id(),
@@ -155,12 +175,15 @@ impl Checkpointer {
         manifest::write(&log.env, dir, &manifest).map_err(failed("writing the manifest"))?;
         self.generation = generation;
         self.snapshots = snapshots;
+        for (core, changes) in &dead {
+            core.lock().dead.stored(changes);
+        }
 
         log.wal_files.release_below(point.file_seq);
         self.snapshots.delete_unused(&log.env, dir);
-        for (partition, base) in garbage.iter().copied() {
-            if let Err(error) = log.segments.delete(partition, base) {
-                tracing::warn!(%partition, base = base.0, %error, "a dead segment can't be removed");
+        for name in garbage.iter().copied() {
+            if let Err(error) = log.segments.delete(name) {
+                tracing::warn!(?name, %error, "a dead segment can't be removed");
             }
         }
         Ok(())
@@ -177,8 +200,13 @@ impl Checkpointer {
         let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
+        let mut reclaim = Reclaim::new(log);
         for core in cores {
-            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
+            let mut part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
+            let Written { segments, garbage, .. } = &mut part;
+            if reclaim.run(core, segments, garbage, &mut touched, undo)? {
+                new_names.insert(shard_dir(log.segments.dir(), core.id));
+            }
             written.push(part);
             // Files stay open until they are synced, and there may be more partitions than the process may have files.
             if touched.len() >= log.config.max_open_files {
@@ -203,7 +231,7 @@ impl Checkpointer {
         new_names: &mut BTreeSet<PathBuf>,
         undo: &mut Vec<Undo>,
     ) -> Result<Written, CheckpointError> {
-        let (entries, segments, start, seal_bytes) = {
+        let (entries, segments, start, seal_bytes, dead) = {
             let mut state = core.lock();
             let drained = state.tail.iter().take_while(|entry| entry.lsn <= cut).count();
             // What comes later lists the partition anew; what is left behind the cut, at once.
@@ -216,11 +244,15 @@ impl Checkpointer {
                 0 => log.config.segment_bytes,
                 bytes => bytes,
             };
-            (entries, state.segments.clone(), state.start, seal_bytes)
+            let range = entries.first().zip(entries.last());
+            let dead = range.map(|(first, last)| state.dead.view(first.base, last.end)).unwrap_or_default();
+            (entries, state.segments.clone(), state.start, seal_bytes, dead)
         };
+        // What died since it was appended isn't written a second time.
+        let is_dead = |entry: &TailEntry| entry.end <= start || dead.covers(entry.base, entry.end);
         let drained = entries.len();
-        if entries.iter().all(|entry| entry.end <= start) {
-            return Ok(Written { core: core.clone(), drained, segments });
+        if entries.iter().all(is_dead) {
+            return Ok(Written { core: core.clone(), drained, segments, garbage: Vec::new() });
         }
         let dir = shard_dir(log.segments.dir(), core.id);
         if !self.known_dirs.contains(&dir) {
@@ -230,12 +262,16 @@ impl Checkpointer {
         new_names.insert(dir);
         let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched, undo);
         for entry in entries.iter().filter(|entry| entry.end > start) {
+            if is_dead(entry) {
+                writer.leave_out((entry.end.0 - entry.base.0) as u64);
+                continue;
+            }
             let bytes = if entry.is_gap() { bytes::Bytes::new() } else { batch(log, entry)? };
             writer.add(*entry, &bytes).map_err(failed("writing a segment"))?;
             log.throttle(bytes.len() as u64);
         }
         let segments = writer.finish().map_err(failed("writing a segment"))?;
-        Ok(Written { core: core.clone(), drained, segments })
+        Ok(Written { core: core.clone(), drained, segments, garbage: Vec::new() })
     }
 }
 
@@ -271,29 +307,45 @@ fn batch(log: &Shared, entry: &TailEntry) -> Result<bytes::Bytes, CheckpointErro
 }
 
 /// Moves the border of the partition; returns the segments that are dead now.
-fn install(part: Written) -> Vec<(PartitionId, Offset)> {
+fn install(part: Written) -> Vec<SegmentName> {
+    let id = part.core.id;
     let mut state = part.core.lock();
+    let mut garbage = part.garbage;
     if state.dropped {
-        return part.segments.iter().map(|segment| (part.core.id, segment.base)).collect();
+        garbage.extend(part.segments.iter().map(|segment| segment.name(id)));
+        return garbage;
     }
     let start = state.start;
     let (dead, live): (Vec<_>, Vec<_>) = part.segments.into_iter().partition(|segment| segment.end <= start);
     state.drain_tail(part.drained, live);
-    dead.into_iter().map(|segment| (part.core.id, segment.base)).collect()
+    garbage.extend(dead.into_iter().map(|segment| segment.name(id)));
+    garbage
+}
+
+/// What every partition has to have written of its dead offsets.
+fn changed_dead(cores: &[Arc<Core>]) -> Vec<(Arc<Core>, Vec<Change>)> {
+    let mut changed = Vec::new();
+    for core in cores {
+        let state = core.lock();
+        let changes = if state.dropped { Vec::new() } else { state.dead.changes() };
+        if !changes.is_empty() {
+            changed.push((core.clone(), changes));
+        }
+    }
+    changed
 }
 
 fn take_snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
     match log.tables.get(&table) {
         Some(owner) => {
             let taken = owner.snapshot(shard);
-            NewShard { table, shard, as_of: taken.as_of, bytes: taken.bytes }
+            NewShard { key: SnapshotKey::Shard(table, shard), as_of: taken.as_of, bytes: Some(taken.bytes) }
         }
         // Only the log's own table has no owner above it.
         None => NewShard {
-            table,
-            shard,
+            key: SnapshotKey::Shard(table, shard),
             as_of: Lsn::ZERO,
-            bytes: partition_table::snapshot(&log.partitions, shard),
+            bytes: Some(partition_table::snapshot(&log.partitions, shard)),
         },
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use duolog_types::{Lsn, Offset};
+use roaring::RoaringTreemap;
 
 use super::handle::Partition;
+use crate::dead::ranges;
 use crate::entry::{NewBatch, NewRecord};
 use crate::error::AppendError;
 use crate::joined::{JoinedBatch, record_bytes_max};
@@ -123,6 +125,34 @@ impl Partition {
         let lsn = self.log.queue.push(WaitingEntry::One(trim), false)?;
         state.start_queued = to;
         state.start_lsn = lsn;
+        Ok(lsn)
+    }
+
+    /// Deletes the records at `offsets`: from the moment that the entry returned is durable no reader sees them, now or after a
+    /// restart. They may be named before they are durable themselves; offsets that weren't taken yet, or that lie below
+    /// the log start, are passed over. Deleting twice is no error. Goes on while the disk is full.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); nothing is deleted then.
+    pub fn delete(&self, offsets: &RoaringTreemap) -> Result<Lsn, AppendError> {
+        let state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let ranges = ranges::encode(offsets, state.start, state.next);
+        if ranges.is_empty() {
+            // All of them are below the log start, which a reader sees already.
+            return Ok(Lsn::ZERO);
+        }
+        let waiting = Waiting::Delete { core: self.core.clone(), ranges: ranges.clone() };
+        let lsn = self.log.queue.push(WaitingEntry::One(waiting), false)?;
+        if duolog_env::seeded_bug("delete_visible_before_sync") {
+            drop(state);
+            let ranges: Vec<_> = ranges::decode(&ranges).filter_map(Result::ok).collect();
+            if self.core.publish_delete(&ranges) {
+                self.log.partitions.list_dirty(&self.core);
+            }
+        }
         Ok(lsn)
     }
 }

@@ -142,12 +142,15 @@ impl Index {
         self.last_time = time;
     }
 
-    /// When a message expires; `u64::MAX` is never. It was just appended.
-    pub(crate) fn set_expiry(&mut self, sequence: u64, at: u64) {
+    /// When a message expires; `u64::MAX` is never. It was just appended. Returns the time as it is kept: whether the
+    /// message is a marker stands in the lowest bit.
+    pub(crate) fn set_expiry(&mut self, sequence: u64, at: u64, is_marker: bool) -> u64 {
+        let at = if at == u64::MAX { at } else { at & !1 | u64::from(is_marker) };
         if let Some(chunk) = self.chunks.get_mut(&number_of(sequence)) {
             chunk.expiries.push((position_of(sequence) as u16, at));
             chunk.columns_dirty = true;
         }
+        at
     }
 
     /// All expiries of messages that are there.
@@ -160,10 +163,19 @@ impl Index {
 
     /// Whether a message never expires, though others of the stream do by age.
     pub(crate) fn never_expires(&self, sequence: u64) -> bool {
-        let Some(chunk) = self.chunks.get(&number_of(sequence)) else { return false };
+        self.expiry(sequence) == Some(u64::MAX)
+    }
+
+    /// Whether a message marks that its subject's last one expired.
+    pub(crate) fn is_marker(&self, sequence: u64) -> bool {
+        self.expiry(sequence).is_some_and(|at| at != u64::MAX && at & 1 == 1)
+    }
+
+    fn expiry(&self, sequence: u64) -> Option<u64> {
+        let chunk = self.chunks.get(&number_of(sequence))?;
         let position = position_of(sequence) as u16;
-        let found = chunk.expiries.binary_search_by_key(&position, |(position, _)| *position);
-        found.is_ok_and(|at| chunk.expiries[at].1 == u64::MAX)
+        let found = chunk.expiries.binary_search_by_key(&position, |(position, _)| *position).ok()?;
+        Some(chunk.expiries[found].1)
     }
 
     /// The message of a sequence, if it is there.
