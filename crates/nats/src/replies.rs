@@ -182,3 +182,85 @@ impl Replies {
         (entries, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::{Handler, Origin};
+    use duolog_testkit::SimEnv;
+    use tokio::sync::watch;
+
+    struct Log(watch::Sender<Option<u64>>);
+
+    impl Durability for Log {
+        fn durable_lsn(&self) -> Lsn {
+            Lsn(self.0.borrow().unwrap_or(0))
+        }
+
+        fn durable(&self, lsn: Lsn) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+            let mut receiver = self.0.subscribe();
+            Box::pin(async move {
+                let reached =
+                    receiver.wait_for(|durable| durable.is_none_or(|durable| durable >= lsn.0)).await;
+                reached.is_ok_and(|durable| durable.is_some())
+            })
+        }
+    }
+
+    #[derive(Default)]
+    struct Inbox(Mutex<Vec<String>>, Notify);
+
+    impl Handler for Inbox {
+        fn publish(&self, message: &Inbound<'_>, _: Origin<'_>) -> bool {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let reply = message.reply.map_or_else(|| "-".to_owned(), text);
+            let (headers, payload) = (text(message.headers), text(message.payload));
+            self.0.lock().push(format!("{reply} {headers} {payload}"));
+            self.1.notify_one();
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn replies_leave_in_order_when_they_are_durable_and_never_when_the_log_stops() {
+        let router = Router::new(&SimEnv::new(1).env());
+        let inbox = Arc::new(Inbox::default());
+        let _registration = router.register("in.*", inbox.clone()).unwrap();
+        let (replies, log) = (Arc::new(Replies::new()), Arc::new(Log(watch::Sender::new(Some(0)))));
+        let running = tokio::spawn({
+            let (replies, router, log) = (Arc::clone(&replies), Arc::clone(&router), Arc::clone(&log));
+            async move { replies.run(&router, &*log).await }
+        });
+        let send = |lsn, payload: &str| {
+            let subject = format!("in.{payload}");
+            let headers = if lsn == 5 { &b"H"[..] } else { b"" };
+            let reply = (lsn == 7).then_some(&b"r"[..]);
+            let message =
+                Inbound { subject: subject.as_bytes(), reply, headers, payload: payload.as_bytes() };
+            replies.send(Lsn(lsn), &message);
+        };
+        let wait = async |count| {
+            while inbox.0.lock().len() < count {
+                inbox.1.notified().await;
+            }
+        };
+        send(0, "at once");
+        wait(1).await;
+        send(5, "five");
+        send(3, "three, behind five");
+        send(7, "seven");
+        log.0.send_replace(Some(4));
+        tokio::task::yield_now().await;
+        assert_eq!(inbox.0.lock().len(), 1);
+        log.0.send_replace(Some(5));
+        wait(3).await;
+        assert_eq!(replies.waiting(), "in.seven".len() + "r".len() + "seven".len());
+        log.0.send_replace(Some(7));
+        wait(4).await;
+        assert_eq!(*inbox.0.lock(), ["-  at once", "- H five", "-  three, behind five", "r  seven"]);
+        send(9, "never");
+        log.0.send_replace(None);
+        running.await.unwrap();
+        assert_eq!((inbox.0.lock().len(), replies.waiting()), (4, 0));
+    }
+}

@@ -181,6 +181,3 @@ fn has_empty_token(subject: &[u8]) -> bool {
         || subject.ends_with(b".")
         || subject.windows(2).any(|pair| pair == b"..")
 }
-
-#[cfg(test)]
-mod tests;

@@ -154,9 +154,13 @@ impl<'a> Session<'a> {
                 Ok(false) => {}
                 Err(reason) => return Poll::Ready(reason),
             }
+            let held_room = self.input.holds_room();
             if !self.input.prepare(self.needed) {
                 self.pause_for(ROOM_PAUSE, None);
                 continue;
+            }
+            if !held_room && self.input.holds_room() {
+                self.connection.message_progress(self.door.env().clock.monotonic());
             }
             match self.input.poll_read(reader, context) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(CloseReason::PeerClosed),
@@ -295,8 +299,13 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether a subscription ended by itself and isn't forgotten yet.
+    pub(crate) fn may_have_ended(&self) -> bool {
+        !self.connection.outbound.lock().ended.is_empty()
+    }
+
     /// Forgets subscriptions that ended by themselves, and adds up what came.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let metrics = self.door.metrics();
         if self.in_messages > 0 {
             metrics.in_messages.fetch_add(std::mem::take(&mut self.in_messages), Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! PUB and HPUB: a message to whoever subscribed.
 
+use std::sync::atomic::Ordering;
+
 use duolog_nats_wire::encode::{self, Delivery};
 use duolog_nats_wire::{ErrorText, Publish, subject};
 
@@ -55,10 +57,11 @@ pub(crate) fn handle(session: &mut Session<'_>, publish: &Publish<'_>) -> Result
 
 /// Tells the client that nobody takes its request, on the subscription of its own that waits for the answer.
 fn no_responders(session: &mut Session<'_>, subject: &[u8], reply: &[u8]) {
-    let waiting = session
-        .subscriptions
-        .values()
-        .find(|own| own.queue.is_none() && (*own.subject == *reply || subject::matches(reply, &own.subject)));
+    let waiting = session.subscriptions.values().find(|own| {
+        own.queue.is_none()
+            && !own.ended.load(Ordering::Relaxed)
+            && (*own.subject == *reply || subject::matches(reply, &own.subject))
+    });
     let Some(waiting) = waiting else { return };
     let headers = encode::no_responders(subject);
     let delivery =

@@ -15,6 +15,10 @@ pub(crate) fn handle(session: &mut Session<'_>, subject: &[u8], queue: Option<&[
         let refused = ErrorText::SubscribePermission(subject.to_vec(), queue.map(<[u8]>::to_vec));
         return session.refuse(&refused);
     }
+    // Those that ended by themselves since the read began leave their names and places.
+    if session.may_have_ended() {
+        session.settle();
+    }
     let limit = session.door.config().max_subscriptions;
     if limit > 0 && session.subscriptions.len() >= limit {
         return session.refuse(&ErrorText::Subscriptions);
