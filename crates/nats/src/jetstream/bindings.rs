@@ -68,6 +68,7 @@ fn register(
     stream: &Arc<Stream>,
     pattern: &str,
 ) -> Result<Registration, crate::router::InvalidSubject> {
-    let handler = Publishes { jetstream: Arc::downgrade(jetstream), taker: Taker::Stream(Arc::clone(stream)) };
+    let handler =
+        Publishes { jetstream: Arc::downgrade(jetstream), taker: Taker::Stream(Arc::clone(stream)) };
     jetstream.router.register(pattern, Arc::new(handler))
 }

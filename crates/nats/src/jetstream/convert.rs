@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use duolog_broker::streams::{
-    ConsumerLimits, DiscardPolicy, Header, RetentionPolicy, StorageType, StoreCompression, Stream, StreamConfig,
+    ConsumerLimits, DiscardPolicy, Header, RetentionPolicy, StorageType, StoreCompression, Stream,
+    StreamConfig,
 };
 use duolog_nats_wire::headers::HeaderBlock;
 use duolog_nats_wire::jetstream::error::{
@@ -77,7 +78,9 @@ pub(super) fn config_from_wire(config: wire::StreamConfig) -> Result<StreamConfi
         },
         consumer_limits: ConsumerLimits {
             inactive_threshold: duration(config.consumer_limits.inactive_threshold, "").ok().flatten(),
-            max_ack_pending: u32::try_from(config.consumer_limits.max_ack_pending).ok().filter(|most| *most > 0),
+            max_ack_pending: u32::try_from(config.consumer_limits.max_ack_pending)
+                .ok()
+                .filter(|most| *most > 0),
         },
         allow_msg_ttl: config.allow_msg_ttl,
         subject_delete_marker_ttl: duration(
@@ -208,7 +211,8 @@ pub(super) struct Detail {
 /// A stream as the API shows it, and what that waits for.
 pub(super) fn stream_info(jetstream: &JetStream, stream: &Stream, detail: Detail) -> (Lsn, wire::StreamInfo) {
     let state = stream.state();
-    let deleted = if detail.deleted && state.num_deleted > 0 { stream.deleted(DELETED_LIMIT) } else { Vec::new() };
+    let deleted =
+        if detail.deleted && state.num_deleted > 0 { stream.deleted(DELETED_LIMIT) } else { Vec::new() };
     let leader = detail.leader.then(|| jetstream.identity.server_name.clone());
     let info = wire::StreamInfo {
         config: config_to_wire(&stream.config(), detail.server.then_some(&jetstream.identity)),
@@ -255,7 +259,10 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused_by_name() {
         let default = wire::StreamConfig::default;
-        assert_eq!(refused(wire::StreamConfig { allow_atomic: true, ..default() }), "allow_atomic is not supported");
+        assert_eq!(
+            refused(wire::StreamConfig { allow_atomic: true, ..default() }),
+            "allow_atomic is not supported"
+        );
         let mirror = Some(wire::StreamSource::default());
         assert_eq!(refused(wire::StreamConfig { mirror, ..default() }), "mirror is not supported");
         let placement = Some(wire::Placement { cluster: "c".into(), ..wire::Placement::default() });
@@ -267,9 +274,20 @@ mod tests {
     #[test]
     fn negative_values_are_refused_or_mean_no_limit() {
         let default = wire::StreamConfig::default;
-        assert_eq!(refused(wire::StreamConfig { max_age: Span(-1), ..default() }), "max age can not be negative");
-        assert_eq!(refused(wire::StreamConfig { num_replicas: -1, ..default() }), "replicas count cannot be negative");
-        let config = config_from_wire(wire::StreamConfig { max_msgs: -5, max_bytes: 0, max_msgs_per_subject: 3, ..default() });
+        assert_eq!(
+            refused(wire::StreamConfig { max_age: Span(-1), ..default() }),
+            "max age can not be negative"
+        );
+        assert_eq!(
+            refused(wire::StreamConfig { num_replicas: -1, ..default() }),
+            "replicas count cannot be negative"
+        );
+        let config = config_from_wire(wire::StreamConfig {
+            max_msgs: -5,
+            max_bytes: 0,
+            max_msgs_per_subject: 3,
+            ..default()
+        });
         let config = config.unwrap();
         assert_eq!((config.max_msgs, config.max_bytes, config.max_msgs_per_subject), (None, None, Some(3)));
         let shown = config_to_wire(&config, None);
@@ -280,12 +298,18 @@ mod tests {
     fn the_server_s_own_metadata_is_shown_and_never_kept() {
         let metadata = [(VERSION, "9"), (REQUIRED_LEVEL, "7"), ("own", "1")];
         let metadata = metadata.map(|(key, value)| (key.to_string(), value.to_string())).into();
-        let config =
-            config_from_wire(wire::StreamConfig { metadata, allow_msg_ttl: true, ..wire::StreamConfig::default() });
+        let config = config_from_wire(wire::StreamConfig {
+            metadata,
+            allow_msg_ttl: true,
+            ..wire::StreamConfig::default()
+        });
         let config = config.unwrap();
         assert_eq!(config.metadata.keys().collect::<Vec<_>>(), ["own"]);
         let identity = Identity { server_name: "s".into(), version: "2.14.0".into(), api_level: 1 };
         let shown = config_to_wire(&config, Some(&identity)).metadata;
-        assert_eq!((shown[VERSION].as_str(), shown[LEVEL].as_str(), shown[REQUIRED_LEVEL].as_str()), ("2.14.0", "1", "1"));
+        assert_eq!(
+            (shown[VERSION].as_str(), shown[LEVEL].as_str(), shown[REQUIRED_LEVEL].as_str()),
+            ("2.14.0", "1", "1")
+        );
     }
 }

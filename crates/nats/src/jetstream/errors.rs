@@ -2,8 +2,8 @@
 //! where one becomes the other.
 
 use duolog_broker::streams::{
-    CreateStreamError, DeleteMessageError, DeleteStreamError, GetError, PublishError, PurgeError, StreamConfigError,
-    UpdateStreamError,
+    CreateStreamError, DeleteMessageError, DeleteStreamError, GetError, PublishError, PurgeError,
+    StreamConfigError, UpdateStreamError,
 };
 use duolog_nats_wire::jetstream::error::{self as table, ApiError};
 
@@ -39,7 +39,9 @@ pub(super) fn update(error: &UpdateStreamError) -> ApiError {
 pub(super) fn delete(error: &DeleteStreamError) -> ApiError {
     match error {
         DeleteStreamError::NotFound => table::STREAM_NOT_FOUND.error(),
-        DeleteStreamError::OneOfSeveral { .. } | DeleteStreamError::Log(_) => table::STREAM_DELETE.because(error),
+        DeleteStreamError::OneOfSeveral { .. } | DeleteStreamError::Log(_) => {
+            table::STREAM_DELETE.because(error)
+        }
     }
 }
 
@@ -80,7 +82,9 @@ pub(super) fn publish(error: &PublishError) -> Option<ApiError> {
         PublishError::TtlDisabled => table::MESSAGE_TTL_DISABLED.error(),
         PublishError::TtlInvalid => table::MESSAGE_TTL_INVALID.error(),
         PublishError::WrongLastSequence { last } => table::STREAM_WRONG_LAST_SEQUENCE.with(&[("seq", last)]),
-        PublishError::ExpectedSubjectWithoutSequence => table::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.error(),
+        PublishError::ExpectedSubjectWithoutSequence => {
+            table::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.error()
+        }
         PublishError::SchedulesDisabled => table::MESSAGE_SCHEDULES_DISABLED.error(),
         PublishError::WrongLastMsgId { last } => table::STREAM_WRONG_LAST_MSG_ID.with(&[("id", last)]),
         PublishError::RollupNotPermitted | PublishError::RollupInvalid { .. } => {

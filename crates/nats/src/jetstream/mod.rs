@@ -40,6 +40,7 @@ pub struct Identity {
 /// JetStream for one router. Dropped, nothing of it answers any more.
 pub struct JetStream {
     broker: Arc<Broker>,
+    streams: Arc<Streams>,
     router: Arc<Router>,
     replies: Arc<Replies>,
     identity: Identity,
@@ -63,12 +64,14 @@ impl JetStream {
     /// Never, but for a subject of ours that isn't one.
     pub fn start(
         broker: &Arc<Broker>,
+        streams: &Arc<Streams>,
         router: &Arc<Router>,
         replies: &Arc<Replies>,
         identity: Identity,
     ) -> Result<Arc<Self>, InvalidSubject> {
         let jetstream = Arc::new(Self {
             broker: Arc::clone(broker),
+            streams: Arc::clone(streams),
             router: Arc::clone(router),
             replies: Arc::clone(replies),
             identity,
@@ -85,7 +88,7 @@ impl JetStream {
     }
 
     fn streams(&self) -> &Streams {
-        self.broker.streams()
+        &self.streams
     }
 
     /// Takes note that streams came, changed or went otherwise than through this door's API.

@@ -32,7 +32,8 @@ impl Handler for Publishes {
     fn publish(&self, message: &Inbound<'_>, _from: Origin<'_>) -> bool {
         let Some(jetstream) = self.jetstream.upgrade() else { return false };
         // A subject that is none can't be asked for again: it isn't stored.
-        let Some(subject) = str::from_utf8(message.subject).ok().filter(|subject| is_valid_literal(subject.as_bytes()))
+        let Some(subject) =
+            str::from_utf8(message.subject).ok().filter(|subject| is_valid_literal(subject.as_bytes()))
         else {
             return false;
         };

@@ -50,7 +50,11 @@ pub(super) fn by_subject(jetstream: Arc<JetStream>, request: Request) -> Later {
             body => MsgGetRequest::decode_lenient(body).map_err(|_| Status::MalformedRequest),
         };
         let asked = asked.and_then(|asked| {
-            let alone = MsgGetRequest { no_hdr: asked.no_hdr, max_bytes: asked.max_bytes, ..MsgGetRequest::default() };
+            let alone = MsgGetRequest {
+                no_hdr: asked.no_hdr,
+                max_bytes: asked.max_bytes,
+                ..MsgGetRequest::default()
+            };
             if asked != alone {
                 return Err(Status::BadDirectRequest);
             }
@@ -97,16 +101,31 @@ async fn answer(jetstream: &JetStream, request: &Request, asked: Result<MsgGetRe
 
 type Refused = (Lsn, Status);
 
-async fn one(jetstream: &JetStream, stream: &Stream, reply: &[u8], asked: &MsgGetRequest) -> Result<(), Refused> {
+async fn one(
+    jetstream: &JetStream,
+    stream: &Stream,
+    reply: &[u8],
+    asked: &MsgGetRequest,
+) -> Result<(), Refused> {
     let query = single(asked).ok_or((Lsn::ZERO, Status::EmptyRequest))?;
     let message = stream.get(query).await.map_err(|error| (stream.changed(), status(error)))?;
     let headers = headers_of(stream, &message, None, asked.no_hdr);
     // What was read is durable.
-    jetstream.router.publish(&Inbound { subject: reply, reply: None, headers: &headers, payload: &message.payload });
+    jetstream.router.publish(&Inbound {
+        subject: reply,
+        reply: None,
+        headers: &headers,
+        payload: &message.payload,
+    });
     Ok(())
 }
 
-async fn batch(jetstream: &JetStream, stream: &Stream, reply: &[u8], asked: &MsgGetRequest) -> Result<(), Refused> {
+async fn batch(
+    jetstream: &JetStream,
+    stream: &Stream,
+    reply: &[u8],
+    asked: &MsgGetRequest,
+) -> Result<(), Refused> {
     let query = BatchQuery {
         from: Sequence(asked.seq),
         time: asked.start_time.map(|since| Nanos(since.to_nanos())),
@@ -155,9 +174,16 @@ fn most(asked: i64, bound: usize) -> usize {
 }
 
 /// The messages of a batch in order, and its end.
-fn send(jetstream: &JetStream, stream: &Stream, reply: &[u8], found: &Batch, no_headers: bool, up_to: Option<u64>) {
+fn send(
+    jetstream: &JetStream,
+    stream: &Stream,
+    reply: &[u8],
+    found: &Batch,
+    no_headers: bool,
+    up_to: Option<u64>,
+) {
     let mut last = 0;
-    let mut publish = |headers: &[u8], payload: &[u8]| {
+    let publish = |headers: &[u8], payload: &[u8]| {
         // Through the queue, all of them: so they keep their order whatever is durable when.
         jetstream.replies.send(found.lsn, &Inbound { subject: reply, reply: None, headers, payload });
     };

@@ -83,9 +83,7 @@ macro_rules! subjects {
 /// Answers in turn with the reply that `$module::answer` gives.
 macro_rules! now {
     ($module:ident) => {
-        Run::Now(|jetstream, request| {
-            finish(jetstream, request, || $module::answer(jetstream, request))
-        })
+        Run::Now(|jetstream, request| finish(jetstream, request, || $module::answer(jetstream, request)))
     };
 }
 
@@ -146,7 +144,8 @@ struct Api {
 
 /// Has the API answered from now on.
 pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, InvalidSubject> {
-    let (queue, mut requests) = mpsc::channel::<(Request, fn(&Arc<JetStream>, &Request) -> Answer)>(QUEUE_REQUESTS);
+    let (queue, mut requests) =
+        mpsc::channel::<(Request, fn(&Arc<JetStream>, &Request) -> Answer)>(QUEUE_REQUESTS);
     let runtime = tokio::runtime::Handle::current();
     let api = Api {
         jetstream: Arc::downgrade(jetstream),
@@ -190,9 +189,9 @@ impl Handler for Api {
             return false;
         }
         let bytes = REQUEST_BYTES + subject.len() + message.headers.len() + message.payload.len();
-        let permit = u32::try_from(bytes).ok().and_then(|bytes| {
-            Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()
-        });
+        let permit = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
         let Some(permit) = permit else {
             tracing::warn!(subject, "a JetStream request is dropped: too many wait");
             return true;
@@ -243,7 +242,11 @@ mod tests {
     #[test]
     fn no_subject_stands_twice() {
         for (index, subject) in SUBJECTS.iter().enumerate() {
-            assert!(SUBJECTS[..index].iter().all(|other| other.pattern != subject.pattern), "{}", subject.pattern);
+            assert!(
+                SUBJECTS[..index].iter().all(|other| other.pattern != subject.pattern),
+                "{}",
+                subject.pattern
+            );
         }
     }
 }

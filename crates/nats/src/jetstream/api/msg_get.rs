@@ -88,7 +88,10 @@ mod tests {
         for (body, expected) in [
             (r#"{"seq":3}"#, Some(GetQuery::Sequence(Sequence(3)))),
             (r#"{"last_by_subj":"a"}"#, Some(GetQuery::LastBySubject("a"))),
-            (r#"{"next_by_subj":"a","seq":3}"#, Some(GetQuery::NextBySubject { subject: "a", from: Sequence(3) })),
+            (
+                r#"{"next_by_subj":"a","seq":3}"#,
+                Some(GetQuery::NextBySubject { subject: "a", from: Sequence(3) }),
+            ),
             (
                 r#"{"start_time":"1970-01-01T00:00:01Z"}"#,
                 Some(GetQuery::SinceTime { time: Nanos(1_000_000_000), subject: None }),

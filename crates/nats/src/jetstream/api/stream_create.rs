@@ -29,7 +29,8 @@ fn create(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamC
         return Err(STREAM_INVALID_CONFIG.because("stream configuration for create can not be sealed"));
     }
     let config = config_from_wire(asked.config)?;
-    let created = jetstream.streams().create(config, asked.pedantic).map_err(|error| errors::create(&error))?;
+    let created =
+        jetstream.streams().create(config, asked.pedantic).map_err(|error| errors::create(&error))?;
     // Before the answer: whoever has it may publish.
     jetstream.streams_changed();
     let (after, info) = stream_info(jetstream, &created.stream, Detail { server: true, ..Detail::default() });

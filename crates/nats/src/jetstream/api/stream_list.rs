@@ -13,7 +13,8 @@ use crate::jetstream::convert::{Detail, stream_info};
 pub(super) fn answer(jetstream: &JetStream, request: &Request) -> (Lsn, Reply<StreamListReply>) {
     let mut after = jetstream.streams().changed();
     let reply = request.decode_optional(StreamListRequest::decode).map(|asked| {
-        let streams = jetstream.streams().list(Some(asked.subject.as_str()).filter(|subject| !subject.is_empty()));
+        let streams =
+            jetstream.streams().list(Some(asked.subject.as_str()).filter(|subject| !subject.is_empty()));
         let (page, range) = page(streams.len(), asked.page.offset, LIST_LIMIT);
         let told = streams[range].iter().map(|stream| {
             let (lsn, info) = stream_info(jetstream, stream, Detail::default());

@@ -12,7 +12,8 @@ pub(super) fn answer(jetstream: &JetStream, request: &Request) -> (Lsn, Reply<St
     // Before the look: what changes in between is waited for next time.
     let after = jetstream.streams().changed();
     let reply = request.decode_optional(StreamNamesRequest::decode).map(|asked| {
-        let names = jetstream.streams().names(Some(asked.subject.as_str()).filter(|subject| !subject.is_empty()));
+        let names =
+            jetstream.streams().names(Some(asked.subject.as_str()).filter(|subject| !subject.is_empty()));
         let (page, range) = page(names.len(), asked.page.offset, NAMES_LIMIT);
         StreamNamesReply { page, streams: names[range].iter().map(ToString::to_string).collect() }
     });
@@ -32,7 +33,8 @@ mod tests {
 
     #[test]
     fn a_page_stays_inside() {
-        for (total, offset, range) in [(5, 0, 0..3), (5, 3, 3..5), (5, 9, 5..5), (5, -1, 0..3), (0, 0, 0..0)] {
+        for (total, offset, range) in [(5, 0, 0..3), (5, 3, 3..5), (5, 9, 5..5), (5, -1, 0..3), (0, 0, 0..0)]
+        {
             let (page, found) = page(total, offset, 3);
             assert_eq!((found.clone(), page.offset), (range, found.start as u64));
             assert_eq!((page.total, page.limit), (total as u64, 3));

@@ -25,7 +25,8 @@ fn update(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamU
         return Err(STREAM_MISMATCH.error());
     }
     let config = config_from_wire(asked.config)?;
-    let updated = jetstream.streams().update(config, asked.pedantic).map_err(|error| errors::update(&error))?;
+    let updated =
+        jetstream.streams().update(config, asked.pedantic).map_err(|error| errors::update(&error))?;
     jetstream.streams_changed();
     let (after, info) = stream_info(jetstream, &updated.stream, Detail { server: true, ..Detail::default() });
     Ok((updated.lsn.max(after), StreamUpdateReply { info: Some(info) }))
