@@ -29,12 +29,13 @@ pub mod partition;
 mod producer_ids;
 pub mod retention;
 mod settings;
+pub mod streams;
 mod tables;
 
 pub use broker::{Broker, BrokerStats, OpenError};
 pub use catalog::{Catalog, Topic};
 pub use duolog_log::{
-    AppendError, DamagePolicy, Durability, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport,
+    AppendError, DamagePolicy, Durability, Entry, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport,
     Watch, WatchGuard,
 };
 pub use duolog_types::Lsn;
@@ -42,3 +43,4 @@ pub use groups::{Answer, Groups, GroupsConfig};
 pub use partition::Partition;
 pub use producer_ids::{NewProducerId, ProducerIds};
 pub use settings::BrokerConfig;
+pub use streams::{Stream, Streams};

@@ -58,6 +58,20 @@ pub(crate) enum Frame {
     Drop { partition: PartitionId },
 }
 
+/// One record to append, which joins the batch of its partition that still waits for the WAL, or begins one.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRecord<'a> {
+    /// The key; null and empty differ.
+    pub key: Option<&'a [u8]>,
+    /// The value; null (a tombstone) and empty differ.
+    pub value: Option<&'a [u8]>,
+    /// Headers, in order.
+    pub headers: &'a [(&'a [u8], Option<&'a [u8]>)],
+    /// When it arrived here. In milliseconds, this is the record's timestamp; the batch's arrival is its first
+    /// record's.
+    pub arrival: Nanos,
+}
+
 /// A record batch to append, already judged by the broker.
 #[derive(Clone, Debug)]
 pub struct NewBatch {

@@ -22,6 +22,7 @@ mod config;
 mod durable;
 mod entry;
 mod error;
+mod joined;
 mod log;
 mod open;
 mod partition;
@@ -37,7 +38,7 @@ mod wal;
 mod watch;
 
 pub use config::{DamagePolicy, Durability, LogConfig};
-pub use entry::{Entry, NewBatch};
+pub use entry::{Entry, NewBatch, NewRecord};
 pub use error::{AppendError, OpenError, Poisoned, ReadError};
 pub use log::Log;
 pub use open::RecoveryReport;

@@ -23,18 +23,29 @@ impl fmt::Display for Offset {
     }
 }
 
-/// A message's position in a stream, as JetStream counts: the first has sequence 1, and 0 is "before the first".
-/// A record's sequence is its offset + 1.
+/// A message's position in its stream, as JetStream counts: from 1, so `sequence = offset + 1`. 0 is "no message":
+/// what an empty stream says of its first and last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
-    /// Before the first message.
+    /// "No message".
     pub const ZERO: Sequence = Sequence(0);
     /// The first message of every stream.
     pub const FIRST: Sequence = Sequence(1);
 
-    /// The sequence behind this one; stays at the largest instead of overflowing.
+    /// The offset of the record that is this message. Sequence 0 has none, and gives the offset before the first.
+    #[must_use]
+    pub const fn offset(self) -> Offset {
+        // A client may name any number; the largest ones stay at the largest offset.
+        match self.0 {
+            0 => Offset(-1),
+            above if above > i64::MAX as u64 => Offset(i64::MAX),
+            sequence => Offset(sequence as i64 - 1),
+        }
+    }
+
+    /// The sequence behind this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -48,16 +59,15 @@ impl Sequence {
 }
 
 impl From<Offset> for Sequence {
-    /// Offsets are never negative where there is a record; a negative one gives 0, "before the first".
+    /// The sequence of the record at `offset`; a negative offset has none and gives 0.
     fn from(offset: Offset) -> Self {
-        Self(u64::try_from(offset.0.saturating_add(1)).unwrap_or(0))
+        Self(u64::try_from(offset.0).map_or(0, |offset| offset + 1))
     }
 }
 
 impl From<Sequence> for Offset {
-    /// Of sequence 0: -1. A sequence beyond all offsets gives the largest one.
     fn from(sequence: Sequence) -> Self {
-        Self(i64::try_from(sequence.0).map_or(i64::MAX, |sequence| sequence - 1))
+        sequence.offset()
     }
 }
 
@@ -86,3 +96,18 @@ impl fmt::Display for Lsn {
 /// How often a partition has changed its owner. One machine: 0 for ever (Kafka: partition leader epoch).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaderEpoch(pub i32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_is_offset_plus_one() {
+        for (sequence, offset) in [(0, -1), (1, 0), (2, 1), (1 << 40, (1 << 40) - 1)] {
+            assert_eq!(Sequence(sequence).offset(), Offset(offset));
+            assert_eq!(Sequence::from(Offset(offset)), Sequence(sequence));
+        }
+        assert_eq!(Sequence(u64::MAX).offset(), Offset(i64::MAX));
+        assert_eq!(Sequence::from(Offset(-7)), Sequence::ZERO);
+    }
+}

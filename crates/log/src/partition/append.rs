@@ -1,10 +1,13 @@
 //! Taking offsets: append, skip, trim. Each takes its place in the partition and in the WAL's queue in one step.
 
+use std::sync::Arc;
+
 use duolog_types::{Lsn, Offset};
 
 use super::handle::Partition;
-use crate::entry::NewBatch;
+use crate::entry::{NewBatch, NewRecord};
 use crate::error::AppendError;
+use crate::joined::{JoinedBatch, record_bytes_max};
 use crate::queue::{PlacedBatch, Waiting, WaitingEntry};
 
 /// Where an appended batch stands. It may be read and acknowledged once `lsn` is durable.
@@ -38,6 +41,44 @@ impl Partition {
         let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
         // Still under the partition's lock: no later offset can get an earlier place in the WAL.
         let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true)?;
+        state.next = end_offset;
+        if duolog_env::seeded_bug("high_watermark_before_sync") {
+            state.high_watermark = end_offset;
+        }
+        Ok(Appended { base_offset, end_offset, lsn })
+    }
+
+    /// Takes the next offset for `record`. It joins the batch of single records that was queued last for this
+    /// partition, if that still waits and nothing else of the partition stands behind it; its entry is then that batch's, and may be
+    /// older than entries that were queued (for other partitions, or state) before this call.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); the record is then certainly not in the log.
+    pub fn append_record(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        let bytes_max = record_bytes_max(&record);
+        self.log.space.admit_data(bytes_max as u64)?;
+        let mut state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let base_offset = state.next;
+        let joined = match &state.joined {
+            Some((lsn, batch)) => {
+                batch.join(base_offset, &record, bytes_max, &self.log.queue)?.then_some(*lsn)
+            }
+            None => None,
+        };
+        let lsn = match joined {
+            Some(lsn) => lsn,
+            None => {
+                let batch = Arc::new(JoinedBatch::begin(base_offset, &record, bytes_max, &self.log.queue)?);
+                let waiting = Waiting::Joined { core: self.core.clone(), batch: batch.clone() };
+                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true)?;
+                state.joined = Some((lsn, batch));
+                lsn
+            }
+        };
+        let end_offset = base_offset.plus(1);
         state.next = end_offset;
         if duolog_env::seeded_bug("high_watermark_before_sync") {
             state.high_watermark = end_offset;

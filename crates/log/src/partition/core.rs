@@ -14,6 +14,7 @@ use std::sync::Arc;
 use duolog_types::{Lsn, Nanos, Offset, PartitionId, TimestampMs};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::joined::JoinedBatch;
 use crate::segment::SegmentMeta;
 use crate::watch::Registration;
 
@@ -57,6 +58,8 @@ impl TailEntry {
 pub(crate) struct State {
     /// The next offset to be taken.
     pub next: Offset,
+    /// The batch of single records that was queued last, and its entry; it may be taken by now.
+    pub joined: Option<(Lsn, Arc<JoinedBatch>)>,
     pub high_watermark: Offset,
     /// First offset that may be read; durable.
     pub start: Offset,

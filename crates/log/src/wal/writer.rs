@@ -230,6 +230,7 @@ fn publish_frame(log: &Shared, frame: &Waiting, lsn: Lsn, file_seq: u64, positio
                 log.partitions.list_dirty(core);
             }
         }
-        Waiting::State { .. } => {}
+        // A joined batch became an ordinary one when it was taken from the queue.
+        Waiting::State { .. } | Waiting::Joined { .. } => {}
     }
 }
