@@ -211,6 +211,11 @@ impl Window {
         self.queue.first_key_value().map(|(_, sequence)| *sequence)
     }
 
+    /// All that wait to be delivered again, in that order.
+    pub fn queue(&self) -> impl Iterator<Item = Sequence> {
+        self.queue.values().copied()
+    }
+
     /// When the first of those that are held is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
