@@ -10,6 +10,8 @@ use duolog_types::{Lsn, Nanos, PartitionId};
 
 use crate::catalog::table::CatalogTable;
 use crate::config::ConfigError;
+use crate::consumers::Consumers;
+use crate::consumers::table::ConsumersTable;
 use crate::groups::Groups;
 use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
@@ -26,6 +28,7 @@ pub struct Broker {
     catalog: Catalog,
     producer_ids: ProducerIds,
     groups: Groups,
+    consumers: Consumers,
 }
 
 impl std::fmt::Debug for Broker {
@@ -93,8 +96,14 @@ impl Broker {
         let producers = Arc::new(ProducersTable::new());
         let producer_id_table = Arc::new(ProducerIdTable::default());
         let groups_table = Arc::new(GroupsTable::new(env.clone(), &config.groups));
-        let tables: Vec<Arc<dyn Table>> =
-            vec![catalog_table.clone(), producers.clone(), producer_id_table.clone(), groups_table.clone()];
+        let consumers_table = Arc::new(ConsumersTable::new(env.clone()));
+        let tables: Vec<Arc<dyn Table>> = vec![
+            catalog_table.clone(),
+            producers.clone(),
+            producer_id_table.clone(),
+            groups_table.clone(),
+            consumers_table.clone(),
+        ];
         let log = Log::open(&env, log, tables)?;
         producers.keep_only(|partition| log.partition(partition).is_some());
         let expiration = config.producer_id_expiration.as_millis();
@@ -116,7 +125,8 @@ impl Broker {
             catalog.topic_by_id(id).is_some_and(|topic| **topic.name() == *name)
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
-        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids, groups }))
+        let consumers = Consumers::open(env.clone(), log.clone(), consumers_table);
+        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids, groups, consumers }))
     }
 
     /// Topics, their partitions and configs.
@@ -135,6 +145,12 @@ impl Broker {
     #[must_use]
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// Consumers of streams: what was delivered to whom, and what was acknowledged.
+    #[must_use]
+    pub fn consumers(&self) -> &Consumers {
+        &self.consumers
     }
 
     /// The settings it was opened with.
@@ -182,6 +198,7 @@ impl Broker {
     /// # Errors
     /// The log was or is being poisoned; the next start recovers.
     pub fn close(&self) -> Result<(), Poisoned> {
+        self.consumers.seal();
         self.log.close()
     }
 
@@ -220,9 +237,9 @@ impl Broker {
     }
 
     /// Applies retention and forgets old producers, at the interval of [`BrokerConfig::retention_check_interval`],
-    /// and does for groups what is due, until it is dropped. The server spawns it once.
+    /// and does for groups and consumers what is due, until it is dropped. The server spawns it once.
     pub async fn run_background(self: Arc<Self>) {
-        tokio::join!(self.run_retention(), self.groups.run_timers());
+        tokio::join!(self.run_retention(), self.groups.run_timers(), self.consumers.run());
     }
 
     async fn run_retention(self: &Arc<Self>) {

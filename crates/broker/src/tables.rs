@@ -13,3 +13,5 @@ pub(crate) const PRODUCERS: TableId = TableId(2);
 pub(crate) const GROUPS: TableId = TableId(3);
 /// The end of the last reserved block of producer ids. One shard.
 pub(crate) const PRODUCER_IDS: TableId = TableId(4);
+/// Consumers of streams: their configurations and what was delivered and acknowledged. Shards: `consumers::table`.
+pub(crate) const CONSUMERS: TableId = TableId(7);

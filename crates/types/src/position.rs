@@ -31,6 +31,8 @@ pub struct Sequence(pub u64);
 impl Sequence {
     /// "No message".
     pub const ZERO: Sequence = Sequence(0);
+    /// The first message of every stream.
+    pub const FIRST: Sequence = Sequence(1);
 
     /// The offset of the record that is this message. Sequence 0 has none, and gives the offset before the first.
     #[must_use]
@@ -47,6 +49,12 @@ impl Sequence {
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+
+    /// The sequence before this one; that of 0 is 0.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 }
 
