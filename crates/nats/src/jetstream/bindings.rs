@@ -7,7 +7,7 @@ use duolog_broker::streams::{Origin, Stream};
 use parking_lot::Mutex;
 
 use super::JetStream;
-use super::publish::{Publishes, Taker};
+use super::publish::Publishes;
 use crate::router::Registration;
 
 /// What is registered, by stream.
@@ -68,7 +68,6 @@ fn register(
     stream: &Arc<Stream>,
     pattern: &str,
 ) -> Result<Registration, crate::router::InvalidSubject> {
-    let handler =
-        Publishes { jetstream: Arc::downgrade(jetstream), taker: Taker::Stream(Arc::clone(stream)) };
+    let handler = Publishes { jetstream: Arc::downgrade(jetstream), stream: Arc::clone(stream) };
     jetstream.router.register(pattern, Arc::new(handler))
 }

@@ -3,6 +3,7 @@
 //! The wire has fields that the broker doesn't know yet; at their zero value they mean nothing, and any other value is
 //! refused by name, so that nobody takes for granted what isn't done.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use duolog_broker::streams::{
@@ -36,8 +37,7 @@ pub(super) fn config_from_wire(config: wire::StreamConfig) -> Result<StreamConfi
         return Err(REPLICAS_COUNT_CANNOT_BE_NEGATIVE.error());
     }
     refuse_deferred(&config)?;
-    let mut metadata = config.metadata;
-    metadata.retain(|key, _| ![VERSION, LEVEL, REQUIRED_LEVEL].contains(&key.as_str()));
+    let metadata = without_server_metadata(config.metadata);
     Ok(StreamConfig {
         name: config.name,
         description: Some(config.description).filter(|text| !text.is_empty()),
@@ -141,13 +141,8 @@ fn unlimited(limit: Option<u64>) -> i64 {
 
 /// A configuration as it is shown; `identity` is the server's, where that is shown too.
 fn config_to_wire(config: &StreamConfig, identity: Option<&Identity>) -> wire::StreamConfig {
-    let mut metadata = config.metadata.clone();
     let needs_ttl = config.allow_msg_ttl || config.subject_delete_marker_ttl.is_some();
-    metadata.insert(REQUIRED_LEVEL.into(), u8::from(needs_ttl).to_string());
-    if let Some(identity) = identity {
-        metadata.insert(VERSION.into(), identity.version.clone());
-        metadata.insert(LEVEL.into(), identity.api_level.to_string());
-    }
+    let metadata = with_server_metadata(&config.metadata, u8::from(needs_ttl), identity);
     wire::StreamConfig {
         name: config.name.clone(),
         description: config.description.clone().unwrap_or_default(),
@@ -197,6 +192,29 @@ fn config_to_wire(config: &StreamConfig, identity: Option<&Identity>) -> wire::S
     }
 }
 
+type Metadata = BTreeMap<String, String>;
+
+/// What a client gave, without what the server writes there.
+pub(super) fn without_server_metadata(mut metadata: Metadata) -> Metadata {
+    metadata.retain(|key, _| ![VERSION, LEVEL, REQUIRED_LEVEL].contains(&key.as_str()));
+    metadata
+}
+
+/// What a client gave, with the level of the API that it needs, and what the server is where that is shown too.
+pub(super) fn with_server_metadata(
+    metadata: &Metadata,
+    required: u8,
+    identity: Option<&Identity>,
+) -> Metadata {
+    let mut metadata = metadata.clone();
+    metadata.insert(REQUIRED_LEVEL.into(), required.to_string());
+    if let Some(identity) = identity {
+        metadata.insert(VERSION.into(), identity.version.clone());
+        metadata.insert(LEVEL.into(), identity.api_level.to_string());
+    }
+    metadata
+}
+
 /// How much of a stream an answer tells.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Detail {
@@ -213,6 +231,7 @@ pub(super) fn stream_info(jetstream: &JetStream, stream: &Stream, detail: Detail
     let state = stream.state();
     let deleted =
         if detail.deleted && state.num_deleted > 0 { stream.deleted(DELETED_LIMIT) } else { Vec::new() };
+    let consumers = jetstream.consumers.of(stream.partition().id());
     let leader = detail.leader.then(|| jetstream.identity.server_name.clone());
     let info = wire::StreamInfo {
         config: config_to_wire(&stream.config(), detail.server.then_some(&jetstream.identity)),
@@ -227,6 +246,7 @@ pub(super) fn stream_info(jetstream: &JetStream, stream: &Stream, detail: Detail
             num_subjects: state.num_subjects,
             num_deleted: state.num_deleted,
             deleted: deleted.into_iter().map(|sequence| sequence.0).collect(),
+            consumer_count: consumers.map_or(0, |consumers| consumers.count() as u64),
             ..wire::StreamState::default()
         },
         cluster: leader.map(|leader| wire::ClusterInfo { leader, ..wire::ClusterInfo::default() }),

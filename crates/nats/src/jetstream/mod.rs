@@ -3,7 +3,8 @@
 //! ```text
 //! $JS.API.>        api       one table: subject → what answers it        ─┐
 //! streams' own     publish   a message is stored, its PubAck waits        ├─► Replies (durable) ─► router
-//! subjects         bindings  which subjects these are, from the catalog  ─┘
+//! subjects         bindings  which subjects these are, from the catalog   │
+//! $JS.ACK.>, …     consumers requests, acknowledgements, deliveries      ─┘
 //! ```
 //!
 //! Owns the translation: wire structs ⇄ the broker's own ([`convert`]), the broker's typed errors → numbers and texts
@@ -12,6 +13,7 @@
 
 mod api;
 mod bindings;
+mod consumers;
 mod convert;
 mod errors;
 mod publish;
@@ -19,7 +21,9 @@ mod publish;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use duolog_broker::consumers::Consumers;
 use duolog_broker::{Broker, Streams};
+use duolog_nats_wire::jetstream::advisory::{Advisory, Event};
 use duolog_nats_wire::jetstream::time::Time;
 use duolog_types::{Lsn, Nanos};
 
@@ -46,6 +50,9 @@ pub struct JetStream {
     identity: Identity,
     requests: AtomicU64,
     refusals: AtomicU64,
+    consumers: Consumers,
+    interests: consumers::interest::Interests,
+    outbox: Arc<consumers::outbox::Outbox>,
     bindings: bindings::Bindings,
     registrations: OnceLock<Vec<Registration>>,
 }
@@ -77,13 +84,33 @@ impl JetStream {
             identity,
             requests: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
+            consumers: broker.consumers().clone(),
+            interests: consumers::interest::Interests::default(),
+            outbox: Arc::default(),
             bindings: bindings::Bindings::default(),
             registrations: OnceLock::new(),
         });
-        let registrations = vec![api::register(&jetstream)?];
+        let weak = || Arc::downgrade(&jetstream);
+        jetstream.consumers.set_sink(Arc::new(consumers::outbox::Deliveries {
+            outbox: Arc::clone(&jetstream.outbox),
+            jetstream: weak(),
+            router: Arc::clone(router),
+        }));
+        tokio::spawn(Arc::clone(&jetstream.outbox).run(weak(), Arc::clone(router)));
+        let registrations = vec![
+            api::register(&jetstream)?,
+            router.register(consumers::acks::ACK_PATTERN, Arc::new(consumers::acks::Acks(weak())))?,
+            router.register(consumers::acks::FLOW_PATTERN, Arc::new(consumers::acks::Flow(weak())))?,
+        ];
         // Set once, here.
         let _ = jetstream.registrations.set(registrations);
         jetstream.bindings.refresh(&jetstream);
+        for stream in jetstream.streams().list(None) {
+            let consumers = jetstream.consumers.of(stream.partition().id());
+            for consumer in consumers.iter().flat_map(|consumers| consumers.list()) {
+                jetstream.interests.follow(&jetstream, &consumer);
+            }
+        }
         Ok(jetstream)
     }
 
@@ -94,6 +121,21 @@ impl JetStream {
     /// Takes note that streams came, changed or went otherwise than through this door's API.
     pub fn streams_changed(self: &Arc<Self>) {
         self.bindings.refresh(self);
+    }
+
+    /// Tells whoever listens what happened to a stream or one of its consumers.
+    fn advise(&self, stream: &str, event: Event<'_>) {
+        let mut advisory = Advisory { id: "", timestamp: self.now(), stream, event };
+        let subject = advisory.subject();
+        if !self.router.interest(subject.as_bytes()) {
+            return;
+        }
+        let mut random = [0; 16];
+        self.broker.env().rng.fill(&mut random);
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        advisory.id = &id;
+        // Not here: whoever tells may hold a lock.
+        self.replies.send(Lsn::ZERO, &Inbound::new(subject.as_bytes(), &advisory.encode()));
     }
 
     /// Now, on the wall clock.

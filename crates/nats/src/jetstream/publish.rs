@@ -14,18 +14,10 @@ use duolog_nats_wire::subject::is_valid_literal;
 use super::{JetStream, errors};
 use crate::router::{Handler, Inbound, Origin, Pace};
 
-/// Which stream takes a message.
-pub(super) enum Taker {
-    /// This one: the pattern is its own.
-    Stream(Arc<Stream>),
-    /// The one that the subject picks: the pattern is a topic's root.
-    Topic,
-}
-
 /// Takes the messages of one pattern.
 pub(super) struct Publishes {
     pub jetstream: Weak<JetStream>,
-    pub taker: Taker,
+    pub stream: Arc<Stream>,
 }
 
 impl Handler for Publishes {
@@ -37,13 +29,7 @@ impl Handler for Publishes {
         else {
             return false;
         };
-        match &self.taker {
-            Taker::Stream(stream) => store(&jetstream, stream, subject, message),
-            Taker::Topic => match jetstream.streams().match_subject(subject) {
-                Some(stream) => store(&jetstream, &stream, subject, message),
-                None => false,
-            },
-        }
+        store(&jetstream, &self.stream, subject, message)
     }
 
     fn end_of_batch(&self) -> Pace {

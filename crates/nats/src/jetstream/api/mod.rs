@@ -6,6 +6,13 @@
 
 mod account_info;
 mod cluster;
+mod consumer_create;
+mod consumer_delete;
+mod consumer_info;
+mod consumer_list;
+mod consumer_names;
+mod consumer_next;
+mod deferred;
 mod direct_get;
 mod msg_delete;
 mod msg_get;
@@ -54,13 +61,18 @@ struct Answer {
 
 type Later = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What answers a request in turn.
+type InTurn = fn(&Arc<JetStream>, &Request) -> Answer;
+
 /// How a subject is answered.
 #[derive(Clone, Copy)]
 enum Run {
     /// In turn.
-    Now(fn(&Arc<JetStream>, &Request) -> Answer),
+    Now(InTurn),
     /// Beside the others: it reads.
     Beside(fn(Arc<JetStream>, Request) -> Later),
+    /// At once, on the session's thread. False: there is nobody to answer.
+    AtOnce(fn(&JetStream, &str, &Inbound<'_>) -> bool),
 }
 
 /// One subject of the API.
@@ -83,7 +95,10 @@ macro_rules! subjects {
 /// Answers in turn with the reply that `$module::answer` gives.
 macro_rules! now {
     ($module:ident) => {
-        Run::Now(|jetstream, request| finish(jetstream, request, || $module::answer(jetstream, request)))
+        now!($module::answer)
+    };
+    ($answer:path) => {
+        Run::Now(|jetstream, request| finish(jetstream, request, || $answer(jetstream, request)))
     };
 }
 
@@ -91,6 +106,7 @@ macro_rules! now {
 const SUBJECTS: &[Subject] = subjects! {
     "DIRECT.GET.*" Run::Beside(direct_get::by_request), if direct_get::is_allowed;
     "DIRECT.GET.*.>" Run::Beside(direct_get::by_subject), if direct_get::is_allowed;
+    "CONSUMER.MSG.NEXT.*.*" Run::AtOnce(consumer_next::take);
     "INFO" now!(account_info);
     "STREAM.CREATE.*" now!(stream_create);
     "STREAM.UPDATE.*" now!(stream_update);
@@ -101,6 +117,18 @@ const SUBJECTS: &[Subject] = subjects! {
     "STREAM.PURGE.*" now!(stream_purge);
     "STREAM.MSG.GET.*" Run::Beside(msg_get::run);
     "STREAM.MSG.DELETE.*" now!(msg_delete);
+    "STREAM.SNAPSHOT.*" Run::Now(deferred::snapshot);
+    "STREAM.RESTORE.*" Run::Now(deferred::restore);
+    "CONSUMER.CREATE.*" now!(consumer_create::ephemeral);
+    "CONSUMER.CREATE.*.>" now!(consumer_create::named);
+    "CONSUMER.DURABLE.CREATE.*.*" now!(consumer_create::durable);
+    "CONSUMER.NAMES.*" now!(consumer_names);
+    "CONSUMER.LIST.*" now!(consumer_list);
+    "CONSUMER.INFO.*.*" now!(consumer_info);
+    "CONSUMER.DELETE.*.*" now!(consumer_delete);
+    "CONSUMER.PAUSE.*.*" Run::Now(deferred::pause);
+    "CONSUMER.UNPIN.*.*" Run::Now(deferred::unpin);
+    "CONSUMER.RESET.*.*" Run::Now(deferred::reset);
     "STREAM.LEADER.STEPDOWN.*" Run::Now(cluster::stream_stepdown);
     "STREAM.PEER.REMOVE.*" Run::Now(cluster::peer_remove);
     "CONSUMER.LEADER.STEPDOWN.*.*" Run::Now(cluster::consumer_stepdown);
@@ -137,15 +165,14 @@ fn finish<B: Body>(
 /// Takes the requests.
 struct Api {
     jetstream: Weak<JetStream>,
-    queue: mpsc::Sender<(Request, fn(&Arc<JetStream>, &Request) -> Answer)>,
+    queue: mpsc::Sender<(Request, InTurn)>,
     room: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
 }
 
 /// Has the API answered from now on.
 pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, InvalidSubject> {
-    let (queue, mut requests) =
-        mpsc::channel::<(Request, fn(&Arc<JetStream>, &Request) -> Answer)>(QUEUE_REQUESTS);
+    let (queue, mut requests) = mpsc::channel::<(Request, InTurn)>(QUEUE_REQUESTS);
     let runtime = tokio::runtime::Handle::current();
     let api = Api {
         jetstream: Arc::downgrade(jetstream),
@@ -188,6 +215,9 @@ impl Handler for Api {
         if !(found.answers)(&jetstream, subject) {
             return false;
         }
+        if let Run::AtOnce(take) = found.run {
+            return take(&jetstream, subject, message);
+        }
         let bytes = REQUEST_BYTES + subject.len() + message.headers.len() + message.payload.len();
         let permit = u32::try_from(bytes)
             .ok()
@@ -206,18 +236,23 @@ impl Handler for Api {
             Run::Beside(run) => {
                 self.runtime.spawn(run(jetstream, request));
             }
+            Run::AtOnce(_) => {}
         }
         true
     }
 }
 
 impl Request {
-    /// Whether we speak the level that the client says it needs; what isn't a number is never enough.
     fn level_is_enough(&self, jetstream: &JetStream) -> bool {
-        let Some(level) = headers::find(self.headers(), REQUIRED_LEVEL) else { return true };
-        let level = str::from_utf8(level).ok().and_then(|level| level.parse::<u64>().ok());
-        level.is_some_and(|level| level <= jetstream.identity.api_level)
+        level_is_enough(jetstream, self.headers())
     }
+}
+
+/// Whether we speak the level that the client says it needs; what isn't a number is never enough.
+fn level_is_enough(jetstream: &JetStream, block: &[u8]) -> bool {
+    let Some(level) = headers::find(block, REQUIRED_LEVEL) else { return true };
+    let level = str::from_utf8(level).ok().and_then(|level| level.parse::<u64>().ok());
+    level.is_some_and(|level| level <= jetstream.identity.api_level)
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ fn delete(jetstream: &JetStream, request: &Request) -> Result<Lsn, (Lsn, ApiErro
     let asked = request.decode(MsgDeleteRequest::decode).map_err(missing)?;
     let stream = jetstream.streams().get(request.token(3));
     let stream = stream.ok_or_else(|| missing(STREAM_NOT_FOUND.error()))?;
-    stream
-        .delete_message(Sequence(asked.seq))
-        .map_err(|error| (stream.changed(), errors::delete_message(&error)))
+    let sequence = Sequence(asked.seq);
+    let after = stream
+        .delete_message(sequence)
+        .map_err(|error| (stream.changed(), errors::delete_message(&error)))?;
+    jetstream.consumers.deleted(stream.partition().id(), sequence);
+    Ok(after)
 }

@@ -48,12 +48,10 @@ async fn get(jetstream: &JetStream, request: &Request) -> Result<(Lsn, StoredMes
 fn query(asked: &MsgGetRequest) -> Option<GetQuery<'_>> {
     let (by_sequence, by_time) = (asked.seq > 0, asked.start_time.is_some());
     let (last, next) = (!asked.last_by_subj.is_empty(), !asked.next_by_subj.is_empty());
-    let contradicts = (by_sequence && last)
-        || (by_sequence && by_time)
-        || (by_time && last)
-        || (last && next)
-        || asked.batch > 0
-        || asked.max_bytes > 0;
+    // A place to begin and "the last one" exclude each other, and so do two places.
+    let places = [by_sequence, by_time, last].into_iter().filter(|given| *given).count();
+    let many = asked.batch > 0 || asked.max_bytes > 0;
+    let contradicts = places > 1 || (last && next) || many;
     if contradicts {
         return None;
     }

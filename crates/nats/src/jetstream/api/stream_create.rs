@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use duolog_nats_wire::jetstream::advisory::{Action, Event};
 use duolog_nats_wire::jetstream::error::{ApiError, STREAM_INVALID_CONFIG, STREAM_MISMATCH};
 use duolog_nats_wire::jetstream::reply::{Reply, StreamCreateReply};
 use duolog_nats_wire::jetstream::stream::StreamConfigRequest;
@@ -33,6 +34,9 @@ fn create(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamC
         jetstream.streams().create(config, asked.pedantic).map_err(|error| errors::create(&error))?;
     // Before the answer: whoever has it may publish.
     jetstream.streams_changed();
+    if created.did_create {
+        jetstream.advise(request.token(2), Event::Stream(Action::Create));
+    }
     let (after, info) = stream_info(jetstream, &created.stream, Detail { server: true, ..Detail::default() });
     Ok((created.lsn.max(after), StreamCreateReply { info: Some(info), did_create: created.did_create }))
 }

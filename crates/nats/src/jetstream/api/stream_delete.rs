@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use duolog_nats_wire::jetstream::advisory::{Action, Event};
 use duolog_nats_wire::jetstream::error::ApiError;
 use duolog_nats_wire::jetstream::reply::{Reply, StreamDeleteReply};
 use duolog_types::Lsn;
@@ -19,7 +20,12 @@ pub(super) fn answer(jetstream: &Arc<JetStream>, request: &Request) -> (Lsn, Rep
 
 fn delete(jetstream: &Arc<JetStream>, request: &Request) -> Result<Lsn, ApiError> {
     request.must_be_empty()?;
+    let partition = jetstream.streams().get(request.token(2)).map(|stream| stream.partition().id());
     let after = jetstream.streams().delete(request.token(2)).map_err(|error| errors::delete(&error))?;
     jetstream.streams_changed();
+    if let Some(partition) = partition {
+        jetstream.interests.forget_all(partition);
+    }
+    jetstream.advise(request.token(2), Event::Stream(Action::Delete));
     Ok(after)
 }

@@ -1,7 +1,9 @@
 //! `$JS.API.STREAM.PURGE.<stream>`: deletes all messages, or those of a subject, below a sequence, but so many.
 //! Source: nats-server 2.15, `stream_purge_response`.
 
-use duolog_broker::streams::Purge;
+use std::sync::Arc;
+
+use duolog_broker::streams::{Purge, Stream};
 use duolog_nats_wire::jetstream::error::{ApiError, BAD_REQUEST, STREAM_NOT_FOUND};
 use duolog_nats_wire::jetstream::reply::{Reply, StreamPurgeReply};
 use duolog_nats_wire::jetstream::request::StreamPurgeRequest;
@@ -29,5 +31,21 @@ fn purge(jetstream: &JetStream, request: &Request) -> Result<(Lsn, u64), ApiErro
         keep: asked.keep,
     };
     let purged = stream.purge(&purge).map_err(|error| errors::purge(&error))?;
+    // Consumers pass over what is gone, or look at each that they have in flight.
+    let filter = purge.subject.as_deref();
+    jetstream.consumers.purged(stream.partition().id(), purged_below(&stream, &purge), filter);
     Ok((purged.lsn, purged.messages))
+}
+
+/// Below which sequence nothing is left of what was to be purged.
+fn purged_below(stream: &Arc<Stream>, purge: &Purge) -> Sequence {
+    let end = stream.state().last_sequence.next();
+    match (purge.below, purge.keep) {
+        (Sequence::ZERO, 0) => end,
+        (below, 0) => below.min(end),
+        _ => {
+            let left = stream.cursor(purge.subject.as_slice(), Sequence(1)).peek();
+            left.map_or(end, |left| left.sequence)
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use duolog_nats_wire::jetstream::advisory::{Action, Event};
 use duolog_nats_wire::jetstream::error::{ApiError, STREAM_MISMATCH};
 use duolog_nats_wire::jetstream::reply::{Reply, StreamUpdateReply};
 use duolog_nats_wire::jetstream::stream::StreamConfigRequest;
@@ -28,6 +29,7 @@ fn update(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamU
     let updated =
         jetstream.streams().update(config, asked.pedantic).map_err(|error| errors::update(&error))?;
     jetstream.streams_changed();
+    jetstream.advise(request.token(2), Event::Stream(Action::Modify));
     let (after, info) = stream_info(jetstream, &updated.stream, Detail { server: true, ..Detail::default() });
     Ok((updated.lsn.max(after), StreamUpdateReply { info: Some(info) }))
 }
