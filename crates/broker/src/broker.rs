@@ -15,6 +15,9 @@ use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
 use crate::partition::{Counters, PartitionContext};
 use crate::producer_ids::{ProducerIdTable, ProducerIds};
+use crate::streams::Streams;
+use crate::streams::table::StreamsTable;
+use crate::streams::timers::Timers;
 use crate::{BrokerConfig, Catalog};
 
 /// Everything that the doors work on. Handles, no logic: each handle is documented where it is defined.
@@ -23,7 +26,9 @@ pub struct Broker {
     config: BrokerConfig,
     log: Log,
     context: Arc<PartitionContext>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    streams: Streams,
+    timers: Arc<Timers>,
     producer_ids: ProducerIds,
     groups: Groups,
 }
@@ -52,6 +57,12 @@ pub enum OpenError {
         index: usize,
         /// Its number in the log.
         partition: PartitionId,
+    },
+    /// What is stored of streams contradicts itself.
+    #[error("streams: {detail}")]
+    Streams {
+        /// How.
+        detail: String,
     },
     /// The first entry of a new data directory could not be queued.
     #[error(transparent)]
@@ -93,13 +104,25 @@ impl Broker {
         let producers = Arc::new(ProducersTable::new());
         let producer_id_table = Arc::new(ProducerIdTable::default());
         let groups_table = Arc::new(GroupsTable::new(env.clone(), &config.groups));
-        let tables: Vec<Arc<dyn Table>> =
-            vec![catalog_table.clone(), producers.clone(), producer_id_table.clone(), groups_table.clone()];
+        let timers = Arc::new(Timers::default());
+        let streams_table = Arc::new(StreamsTable::new(catalog_table.clone(), timers.clone()));
+        let tables: Vec<Arc<dyn Table>> = vec![
+            catalog_table.clone(),
+            producers.clone(),
+            producer_id_table.clone(),
+            groups_table.clone(),
+            streams_table.clone(),
+        ];
         let log = Log::open(&env, log, tables)?;
         producers.keep_only(|partition| log.partition(partition).is_some());
+        let is_stream =
+            |partition| log.partition(partition).is_some() && catalog_table.lock().is_stream(partition);
+        streams_table.recovered(is_stream).map_err(|detail| OpenError::Streams { detail })?;
         let expiration = config.producer_id_expiration.as_millis();
         let context = Arc::new(PartitionContext {
             producers,
+            streams: streams_table,
+            clock: env.clock.clone(),
             producer_expiration_ms: i64::try_from(expiration).unwrap_or(i64::MAX),
             counters: Counters::default(),
         });
@@ -116,13 +139,21 @@ impl Broker {
             catalog.topic_by_id(id).is_some_and(|topic| **topic.name() == *name)
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
-        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids, groups }))
+        let catalog = Arc::new(catalog);
+        let streams = Streams::new(catalog.clone(), context.clone());
+        Ok(Arc::new(Self { env, config, log, context, catalog, streams, timers, producer_ids, groups }))
     }
 
     /// Topics, their partitions and configs.
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Streams: topics as JetStream sees them.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Ids for idempotent producers.
@@ -222,7 +253,20 @@ impl Broker {
     /// Applies retention and forgets old producers, at the interval of [`BrokerConfig::retention_check_interval`],
     /// and does for groups what is due, until it is dropped. The server spawns it once.
     pub async fn run_background(self: Arc<Self>) {
-        tokio::join!(self.run_retention(), self.groups.run_timers());
+        tokio::join!(self.run_retention(), self.groups.run_timers(), self.run_streams());
+    }
+
+    /// Lets go of messages that are too old, when they are.
+    async fn run_streams(&self) {
+        loop {
+            self.timers.wait(&*self.env.clock).await;
+            self.expire_messages();
+        }
+    }
+
+    /// Lets go of the messages that are too old now. `run_background` does it in time; a test without one may itself.
+    pub fn expire_messages(&self) {
+        crate::streams::expire_due(&self.timers, self.env.clock.wall());
     }
 
     async fn run_retention(self: &Arc<Self>) {

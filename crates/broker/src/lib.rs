@@ -35,8 +35,8 @@ mod tables;
 pub use broker::{Broker, BrokerStats, OpenError};
 pub use catalog::{Catalog, Topic};
 pub use duolog_log::{
-    AppendError, DamagePolicy, Durability, Entry, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport,
-    Watch, WatchGuard,
+    AppendError, DamagePolicy, Durability, Entry, Extent, LogConfig, LogStats, Poisoned, ReadError,
+    RecoveryReport, Watch, WatchGuard,
 };
 pub use duolog_types::Lsn;
 pub use groups::{Answer, Groups, GroupsConfig};
