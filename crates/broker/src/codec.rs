@@ -129,6 +129,11 @@ impl<'a> Reader<'a> {
         Ok((reader, found))
     }
 
+    /// The next byte, which stays.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
     fn take<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], CodecError> {
         let Some(taken) = self.bytes[self.at..].first_chunk::<N>() else {
             return Err(CodecError::Short { field, at: self.at });

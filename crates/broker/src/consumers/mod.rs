@@ -55,6 +55,7 @@ pub use consumer::Consumer;
 pub use create::{Action, Created};
 pub use error::{ConsumerConfigError, CreateConsumerError, DeleteConsumerError};
 pub use of_stream::StreamConsumers;
+pub(crate) use source::StreamSource;
 pub use source::{NoSink, Outgoing, Place, Reading, Sink, Source};
 
 use crate::groups::timers::Alarm;
@@ -153,6 +154,11 @@ impl Consumers {
                 tracing::error!(%error, ?consumer, "a deleted stream's consumer is still in the log");
             }
         }
+    }
+
+    /// The partitions whose consumers came back from the log and whose streams aren't [attached](Consumers::attach) yet.
+    pub(crate) fn unclaimed(&self) -> Vec<PartitionId> {
+        self.0.unclaimed.lock().keys().copied().collect()
     }
 
     /// All streams that there are were attached: what is left belongs to streams that a crash took between their

@@ -24,6 +24,11 @@ pub fn apply_all(broker: &Broker) -> Round {
     let now = broker.now().to_ms();
     let mut round = Round::default();
     for topic in broker.catalog().topics() {
+        // What was made through NATS lives by its own limits.
+        if topic.stream().is_some() {
+            topic.partitions().iter().for_each(|p| round.producers_expired += p.expire_producers(now));
+            continue;
+        }
         let config = topic.config();
         let limits = Limits { age_ms: config.retention_ms, size_bytes: config.retention_bytes };
         for partition in topic.partitions() {

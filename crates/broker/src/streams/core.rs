@@ -19,8 +19,9 @@ use super::index::{Entry as Known, Filter, Index};
 use super::timers::Timers;
 use super::{DiscardPolicy, Interest, StreamConfig, StreamState};
 
-/// So many deletes wait for one entry of their own.
+/// So many deletes wait for one entry of their own, or so long (nanoseconds).
 const EVICTIONS_MAX: u64 = 256;
+const FLUSH_AFTER: u64 = 20_000_000;
 
 /// A stream, shared by its handle, its partition, its cursors and the table that stores it.
 pub(crate) struct StreamCore {
@@ -49,6 +50,12 @@ pub(crate) struct State {
     pub(crate) joined: Option<(Lsn, Nanos)>,
     /// Offsets that are gone here and not yet in the log.
     evicted: RoaringTreemap,
+    /// When they are to be told, nanoseconds.
+    flush_at: Option<u64>,
+    /// Until when nothing expires by age: a marker could not be stored.
+    hold_age_until: u64,
+    /// When the timer comes.
+    pub(crate) armed: Option<u64>,
     /// Something changed since the last snapshot.
     pub(crate) dirty: bool,
 }
@@ -81,9 +88,12 @@ impl StreamCore {
         self.state.lock()
     }
 
-    /// Has the timer come when something expires next. Under the lock.
-    pub(crate) fn arm(self: &Arc<Self>, state: &State) {
-        if let Some(at) = state.next_deadline() {
+    /// Has the timer come when something is due next. Under the lock.
+    pub(crate) fn arm(self: &Arc<Self>, state: &mut State) {
+        if let Some(at) = state.next_deadline()
+            && state.armed.is_none_or(|armed| at < armed)
+        {
+            state.armed = Some(at);
             self.timers.arm(self, at);
         }
     }
@@ -158,6 +168,7 @@ impl State {
     pub(crate) fn evict(&mut self, sequence: u64) -> Option<Known> {
         let entry = self.forget(sequence)?;
         self.evicted.insert(sequence - 1);
+        self.flush_at.get_or_insert(self.index.last_time().saturating_add(FLUSH_AFTER));
         Some(entry)
     }
 
@@ -215,7 +226,12 @@ impl State {
     }
 
     /// Whether a message of `bytes` may be stored where new ones are refused at a limit.
-    pub(crate) fn refusal(&mut self, subject: &str, bytes: u64, is_rollup: bool) -> Option<super::PublishError> {
+    pub(crate) fn refusal(
+        &mut self,
+        subject: &str,
+        bytes: u64,
+        is_rollup: bool,
+    ) -> Option<super::PublishError> {
         use super::PublishError as Error;
         let config = self.config.clone()?;
         if config.discard != DiscardPolicy::New {
@@ -250,6 +266,7 @@ impl State {
             return Ok(());
         }
         let Some(log) = self.log.clone() else { return Ok(()) };
+        self.flush_at = None;
         let gone = std::mem::take(&mut self.evicted);
         match self.delete(&log, gone.clone()) {
             Ok(lsn) => {
@@ -283,8 +300,9 @@ impl State {
         self.flush(true)
     }
 
-    /// Lets go of what is too old at `now`. Returns the subjects whose last message expired, if markers are wanted.
-    pub(crate) fn expire(&mut self, now: u64) -> Vec<String> {
+    /// Lets go of what is too old at `now`. Returns the subjects whose last message expired and its sequence, if markers are
+    /// wanted.
+    pub(crate) fn expire(&mut self, now: u64) -> Vec<(String, u64)> {
         let Some(config) = self.config.clone() else { return Vec::new() };
         let wants_markers = config.subject_delete_marker_ttl.is_some();
         let mut marked = Vec::new();
@@ -317,14 +335,20 @@ impl State {
         marked
     }
 
-    fn expire_one(&mut self, sequence: u64, wants_markers: bool, marked: &mut Vec<String>) {
+    fn expire_one(&mut self, sequence: u64, wants_markers: bool, marked: &mut Vec<(String, u64)>) {
         let Some(entry) = self.index.get(sequence) else { return };
         // A marker leaves no marker, and a subject's last message stays until its marker is stored.
         if wants_markers && self.index.count_of(entry.subject) == 1 && !self.index.is_marker(sequence) {
-            marked.push(self.index.subjects.text(entry.subject).to_owned());
+            marked.push((self.index.subjects.text(entry.subject).to_owned(), sequence));
             return;
         }
         self.evict(sequence);
+    }
+
+    /// A message's expiry is tried again later.
+    pub(crate) fn expires_later(&mut self, sequence: u64, at: u64) {
+        self.expiries.push(Reverse((at, sequence)));
+        self.hold_age_until = at;
     }
 
     /// When the next message is too old, nanoseconds.
@@ -333,10 +357,25 @@ impl State {
         let by_age = config.max_age.and_then(|age| {
             let mut live = self.index.iter_live(self.index.first());
             let first = live.find(|sequence| !self.index.never_expires(*sequence))?;
-            Some(self.index.get(first)?.time.saturating_add(as_nanos(age)))
+            let due = self.index.get(first)?.time.saturating_add(as_nanos(age));
+            // Not again and again for one that waits for its marker.
+            Some(due.max(self.hold_age_until))
         });
         let by_ttl = self.expiries.peek().map(|Reverse((at, _))| *at);
-        by_age.into_iter().chain(by_ttl).min()
+        by_age.into_iter().chain(by_ttl).chain(self.flush_at).min()
+    }
+
+    /// Takes the configuration's limits up: of a stream that was opened or changed.
+    pub(crate) fn settle(&mut self, now: u64) {
+        let Some(config) = self.config.clone() else { return };
+        if config.max_msgs_per_subject.is_some_and(|limit| limit > 1) {
+            self.index.keep_links();
+        }
+        let in_time = self.index.expiries().filter(|(_, at)| *at != u64::MAX);
+        self.expiries = in_time.map(|(sequence, at)| Reverse((at, sequence))).collect();
+        let window = self.window();
+        self.dedup.expire(now, window);
+        self.enforce_limits(None);
     }
 
     pub(crate) fn view(&self) -> StreamState {
@@ -351,7 +390,11 @@ impl State {
             last_sequence: Sequence(index.last()),
             last_time: time(index.last_time()),
             num_subjects: index.subjects.live() as u64,
-            num_deleted: if index.messages() == 0 { 0 } else { index.last() + 1 - index.first() - index.messages() },
+            num_deleted: if index.messages() == 0 {
+                0
+            } else {
+                index.last() + 1 - index.first() - index.messages()
+            },
             lsn: self.as_of,
         }
     }

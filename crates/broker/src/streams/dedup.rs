@@ -128,10 +128,17 @@ impl Dedup {
     /// The buckets that changed since this was last asked, and those that are no more.
     pub(crate) fn take_changed(&mut self) -> (Vec<u64>, Vec<u64>) {
         let first = self.first;
-        let changed = self.buckets.iter_mut().zip(first..).filter_map(|(bucket, number)| {
-            std::mem::take(&mut bucket.dirty).then_some(number)
-        });
+        let changed = self
+            .buckets
+            .iter_mut()
+            .zip(first..)
+            .filter_map(|(bucket, number)| std::mem::take(&mut bucket.dirty).then_some(number));
         (changed.collect(), std::mem::take(&mut self.gone))
+    }
+
+    /// Whether a bucket is (still) there.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        number.checked_sub(self.first).is_some_and(|at| (at as usize) < self.buckets.len())
     }
 
     /// Writes a bucket.

@@ -224,7 +224,8 @@ fn to_base64(bytes: &[u8]) -> String {
     }
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let word = three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let word =
+            three.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
         for at in 0..=three.len() {
             out.push(char::from(BASE64[(word >> (18 - 6 * at)) as usize & 63]));
         }

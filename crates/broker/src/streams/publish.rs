@@ -15,6 +15,9 @@ use super::{Origin, PubAck, Publish, PublishError, RetentionPolicy, StreamConfig
 /// The largest header block: 64 KiB less one.
 const HEADERS_MAX: usize = u16::MAX as usize;
 
+/// When a marker that could not be stored is tried again, nanoseconds.
+const RETRY_AFTER: u64 = 1_000_000_000;
+
 /// What a message may purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rollup {
@@ -46,8 +49,20 @@ impl Target<'_> {
     pub(crate) fn publish(&self, message: &Publish<'_>) -> Result<PubAck, PublishError> {
         let mut state = self.core.lock();
         let ack = self.publish_locked(&mut state, message)?;
-        self.core.arm(&state);
+        self.core.arm(&mut state);
         Ok(ack)
+    }
+
+    /// Marks that a subject's last message expired: the marker takes its place.
+    fn publish_marker(&self, state: &mut State, subject: &str, now: Nanos) -> Result<PubAck, PublishError> {
+        let config = state.config.clone().ok_or_else(|| gone(self.core))?;
+        let ttl = go_seconds(config.subject_delete_marker_ttl.unwrap_or_default().as_secs());
+        let headers: [HeaderRef<'_>; 3] = [
+            (headers::MARKER_REASON, Some(b"MaxAge")),
+            (headers::TTL, Some(ttl.as_bytes())),
+            (headers::ROLLUP, Some(b"sub")),
+        ];
+        self.publish_locked(state, &Publish { subject, headers: &headers, payload: &[], arrival: now })
     }
 
     pub(crate) fn publish_locked(
@@ -199,6 +214,34 @@ pub(crate) fn message_time(arrival: Nanos, base_timestamp: i64, timestamp: i64) 
     }
 }
 
+/// Seconds as Go prints a duration: `1h2m3s`.
+fn go_seconds(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// Does what is due in a stream: lets go of old messages, leaves markers, tells the log.
+pub(super) fn expire_due(core: &Arc<StreamCore>, now: Nanos) {
+    let mut state = core.lock();
+    state.armed = None;
+    let Some(config) = state.config.clone() else { return };
+    let marked = state.expire(nanos(now));
+    let target = Target { name: &config.name, origin: Origin::Nats, root: &Root::Empty, core };
+    for (subject, sequence) in marked {
+        if let Err(error) = target.publish_marker(&mut state, &subject, now) {
+            tracing::warn!(stream = config.name, %subject, %error, "a delete marker could not be stored yet");
+            state.expires_later(sequence, nanos(now) + RETRY_AFTER);
+        }
+    }
+    if let Err(error) = state.flush(true) {
+        tracing::warn!(stream = config.name, %error, "expired messages could not be deleted in the log yet");
+    }
+    core.arm(&mut state);
+}
+
 fn gone(core: &StreamCore) -> PublishError {
     PublishError::Log(AppendError::Dropped(core.id))
 }
@@ -224,9 +267,7 @@ fn check_expected(
     if asked.expected_stream.is_some_and(|expected| expected != name.as_bytes()) {
         return Err(PublishError::WrongStream);
     }
-    if !config.allow_msg_ttl
-        && asked.ttl.and_then(headers::parse_ttl).is_some_and(|ttl| ttl != Ttl::None)
-    {
+    if !config.allow_msg_ttl && asked.ttl.and_then(headers::parse_ttl).is_some_and(|ttl| ttl != Ttl::None) {
         return Err(PublishError::TtlDisabled);
     }
     // What is no number is none that a stream ever has.

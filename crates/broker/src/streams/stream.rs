@@ -1,14 +1,21 @@
 //! The handle on one stream.
 
+use std::fmt;
 use std::sync::Arc;
 
-use duolog_log::{AppendError, Entry, ReadError, Watch, WatchGuard};
+use duolog_log::{AppendError, Entry, Watch, WatchGuard};
 use duolog_types::{Lsn, Nanos, Sequence};
+use parking_lot::MutexGuard;
+use roaring::RoaringTreemap;
 
-use super::{
-    DeleteMessageError, GetError, Message, PubAck, Publish, PublishError, PurgeError, StreamConfig,
-};
+use super::core::{State, StreamCore, nanos};
+use super::index::Filter;
+use super::mapping::Root;
+use super::publish::Target;
+use super::{Cursor, DeleteMessageError, Message, PubAck, Publish, PublishError, PurgeError, StreamConfig};
 use crate::Partition;
+use crate::catalog::TopicRecord;
+use crate::partition::PartitionContext;
 
 /// Which door a stream was made through: its rules govern it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +27,15 @@ pub enum Origin {
 }
 
 /// A stream: one partition, seen as JetStream sees it.
-pub struct Stream {}
+pub struct Stream {
+    name: Arc<str>,
+    created: Nanos,
+    origin: Origin,
+    root: Root,
+    partition: Arc<Partition>,
+    core: Arc<StreamCore>,
+    clock: Arc<dyn duolog_env::Clock>,
+}
 
 /// A stream's state at one moment (JetStream: `state`). The reply waits for `lsn`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,133 +168,151 @@ pub trait Interest: Send + Sync {
     fn wants(&self, subject: &str) -> bool;
 }
 
-/// The next message that a filter lets through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Its sequence.
-    pub sequence: Sequence,
-    /// When it arrived.
-    pub time: Nanos,
-    /// Its size by JetStream's record size.
-    pub bytes: u32,
-    /// How many messages match behind it.
-    pub pending: u64,
-}
-
-/// A place in a stream, for a filter: what comes next, and how many are left. Exact at any moment: the stream counts for
-/// each of its cursors what comes and goes. Dropping it ends the counting.
-pub struct Cursor {}
-
-#[expect(unused_variables, clippy::unimplemented, reason = "signatures first")]
-impl Cursor {
-    /// Takes the next message that is durable, if there is one, and moves behind it.
-    pub fn take_next(&self) -> Option<Delivery> {
-        unimplemented!()
-    }
-
-    /// The next message that would be taken.
-    #[must_use]
-    pub fn peek(&self) -> Option<Delivery> {
-        unimplemented!()
-    }
-
-    /// How many messages match from the cursor's place on (JetStream: `num_pending`).
-    #[must_use]
-    pub fn pending(&self) -> u64 {
-        unimplemented!()
-    }
-
-    /// From which sequence on the next message is looked for.
-    #[must_use]
-    pub fn position(&self) -> Sequence {
-        unimplemented!()
-    }
-
-    /// Goes on at `from`, which may be anywhere.
-    pub fn seek(&self, from: Sequence) {
-        unimplemented!()
-    }
-
-    /// Whether the filter lets a subject through.
-    #[must_use]
-    pub fn matches(&self, subject: &str) -> bool {
-        unimplemented!()
-    }
-
-    /// Whether the filter lets through the message of a sequence, if it is (still) there.
-    #[must_use]
-    pub fn matches_sequence(&self, sequence: Sequence) -> Option<bool> {
-        unimplemented!()
-    }
-
-    /// The last message of each subject that the filter lets through, in the order of sequences, up to `up_to`
-    /// (JetStream: deliver policy last per subject).
-    #[must_use]
-    pub fn last_per_subject(&self, up_to: Sequence) -> Vec<Sequence> {
-        unimplemented!()
-    }
-
-    /// The last message that the filter lets through.
-    #[must_use]
-    pub fn last(&self) -> Option<Sequence> {
-        unimplemented!()
-    }
-}
-
-#[expect(unused_variables, clippy::unimplemented, reason = "signatures first")]
 impl Stream {
+    /// The stream that a partition is: everything that recovery left of it is there, and its limits are kept from here
+    /// on.
+    pub(crate) fn open(
+        record: &TopicRecord,
+        config: &Arc<StreamConfig>,
+        partition: &Arc<Partition>,
+        origin: Origin,
+        context: &PartitionContext,
+    ) -> Arc<Self> {
+        let core = match origin {
+            Origin::Nats => context.streams.of(partition.id()),
+            // Built of the log when it is asked for.
+            Origin::Kafka => Arc::new(StreamCore::new(partition.id(), context.streams.timers().clone())),
+        };
+        let root = match origin {
+            Origin::Nats => Root::Empty,
+            Origin::Kafka => Root::Topic(record.name.clone()),
+        };
+        let name = Arc::from(config.name.as_str());
+        let stream = Self {
+            name,
+            created: record.created,
+            origin,
+            root,
+            partition: partition.clone(),
+            core,
+            clock: context.clock.clone(),
+        };
+        stream.attach(config);
+        if origin == Origin::Nats {
+            partition.set_stream(stream.core.clone());
+        }
+        Arc::new(stream)
+    }
+
+    fn attach(&self, config: &Arc<StreamConfig>) {
+        let log = self.partition.log().clone();
+        let now = nanos(self.clock.wall());
+        let mut state = self.core.lock();
+        state.log = Some(log.clone());
+        state.config = Some(config.clone());
+        state.index.starts_at(config.first_seq.max(1));
+        if self.origin == Origin::Kafka {
+            return;
+        }
+        // A crash can have come between the stream's entry and this.
+        let first = Sequence(config.first_seq.max(1)).offset();
+        if log.end() < first
+            && let Err(error) = log.skip_to(first)
+        {
+            tracing::warn!(stream = %self.name, %error, "the stream's first sequence could not be set");
+        }
+        state.catch_up_with_start(log.start());
+        state.index.skip_to(Sequence::from(log.end()).0 - 1);
+        state.settle(now);
+        self.core.arm(&mut state);
+    }
+
+    /// Takes a new configuration over, whose entry is `lsn`: lower limits take effect at once.
+    pub(crate) fn reconfigure(&self, config: Arc<StreamConfig>, lsn: Lsn) {
+        let mut state = self.core.lock();
+        state.config = Some(config);
+        state.as_of = state.as_of.max(lsn);
+        state.settle(nanos(self.clock.wall()));
+        if let Err(error) = state.flush(true) {
+            tracing::warn!(stream = %self.name, %error, "what is beyond the new limits could not be deleted yet");
+        }
+        self.core.arm(&mut state);
+    }
+
+    /// The state, under its lock; of a topic's partition with what became readable since it was last asked.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.core.lock();
+        if self.origin == Origin::Kafka {
+            super::read::catch_up(&mut state, &self.root, &self.name);
+        }
+        state
+    }
+
+    pub(super) fn core(&self) -> &Arc<StreamCore> {
+        &self.core
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        unimplemented!()
+        &self.name
     }
 
-    /// Its configuration, with defaults written in. Of a topic's partition: what its configs mean.
+    /// Its configuration, with defaults written in. Of a topic's partition: the defaults, without subjects.
     #[must_use]
     pub fn config(&self) -> Arc<StreamConfig> {
-        unimplemented!()
+        self.core.lock().config.clone().unwrap_or_default()
     }
 
     /// When it was made.
     #[must_use]
     pub fn created(&self) -> Nanos {
-        unimplemented!()
+        self.created
     }
 
     /// Which door it was made through.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        unimplemented!()
+        self.origin
     }
 
     /// The partition that it is.
     #[must_use]
     pub fn partition(&self) -> &Arc<Partition> {
-        unimplemented!()
+        &self.partition
     }
 
     /// The newest entry that its state includes: a reply that reveals anything of it waits for this.
     #[must_use]
     pub fn changed(&self) -> Lsn {
-        unimplemented!()
+        self.core.lock().as_of
     }
 
     /// Its state.
     #[must_use]
     pub fn state(&self) -> StreamState {
-        unimplemented!()
+        self.lock().view()
     }
 
     /// Subjects that `filter` lets through and their counts: `limit` of them from the `offset`th on, by name.
     #[must_use]
     pub fn subjects(&self, filter: &str, offset: usize, limit: usize) -> SubjectCounts {
-        unimplemented!()
+        let mut state = self.lock();
+        let mut ids = state.index.subjects.matching(filter);
+        ids.retain(|id| state.index.count_of(*id) > 0);
+        let page = ids.iter().skip(offset).take(limit);
+        let page = page.map(|id| (state.index.subjects.text(*id).to_owned(), state.index.count_of(*id)));
+        SubjectCounts { page: page.collect(), total: ids.len(), lsn: state.as_of }
     }
 
     /// The sequences between the first and the last message that have none: the first `limit`.
     #[must_use]
     pub fn deleted(&self, limit: usize) -> Vec<Sequence> {
-        unimplemented!()
+        self.lock().index.deleted(limit).into_iter().map(Sequence).collect()
     }
 
     /// Stores a message. The hot path: no await, no disk.
@@ -287,50 +320,58 @@ impl Stream {
     /// # Errors
     /// See [`PublishError`]; the reply waits for [`Stream::changed`].
     pub fn publish(&self, message: Publish<'_>) -> Result<PubAck, PublishError> {
-        unimplemented!()
+        let target = Target { name: &self.name, origin: self.origin, root: &self.root, core: &self.core };
+        target.publish(&message)
     }
 
-    /// One message, and what the reply waits for (which has happened, unless it says [`GetError::NotFound`]: then
-    /// for [`Stream::changed`]).
-    ///
-    /// # Errors
-    /// See [`GetError`].
-    pub async fn get(&self, query: GetQuery<'_>) -> Result<Message, GetError> {
-        unimplemented!()
-    }
-
-    /// Messages in order.
-    ///
-    /// # Errors
-    /// See [`GetError`].
-    pub async fn get_batch(&self, query: BatchQuery<'_>) -> Result<Batch, GetError> {
-        unimplemented!()
-    }
-
-    /// The last message of each subject, in the order of sequences.
-    ///
-    /// # Errors
-    /// See [`GetError`].
-    pub async fn get_last_of_each(&self, query: MultiQuery<'_>) -> Result<Batch, GetError> {
-        unimplemented!()
-    }
-
-    /// Reads messages by their sequences (rising). Those that are gone meanwhile are left out. Stops before
-    /// `bytes_max`, but gives at least one.
-    ///
-    /// # Errors
-    /// What the log said.
-    pub async fn read(&self, sequences: &[Sequence], bytes_max: usize) -> Result<Vec<Message>, GetError> {
-        unimplemented!()
-    }
-
-    /// Deletes many messages. Consumers must be told by the caller: what was deleted is below
-    /// [`StreamState::first_sequence`] or missing.
+    /// Deletes many messages. Cursors know at once; what consumers have pending below
+    /// [`StreamState::first_sequence`] or missing is theirs to let go of.
     ///
     /// # Errors
     /// See [`PurgeError`].
     pub fn purge(&self, purge: &Purge) -> Result<Purged, PurgeError> {
-        unimplemented!()
+        if purge.below > Sequence::ZERO && purge.keep > 0 {
+            return Err(PurgeError::SequenceAndKeep);
+        }
+        let mut state = self.lock();
+        let config = state.config.clone().unwrap_or_default();
+        if config.sealed {
+            return Err(PurgeError::Sealed);
+        }
+        if config.deny_purge {
+            return Err(PurgeError::NotPermitted);
+        }
+        let patterns: Vec<String> = purge.subject.iter().filter(|subject| *subject != ">").cloned().collect();
+        let filter = Filter::new(&patterns, &mut state.index);
+        let mut below = if purge.below > Sequence::ZERO { purge.below.0 } else { u64::MAX };
+        if purge.keep > 0 {
+            let matching = state.index.count_matches(&filter, 0);
+            let mut kept = u64::MAX;
+            for _ in 0..purge.keep.min(matching) {
+                kept = state.index.previous_match(&filter, kept.saturating_sub(1)).unwrap_or(kept);
+            }
+            below = if matching <= purge.keep { 0 } else { kept };
+        }
+        let mut gone = Vec::new();
+        let mut next = state.index.next_match(&filter, 0, below.saturating_sub(1));
+        while let Some(sequence) = next {
+            gone.push(sequence);
+            next = state.index.next_match(&filter, sequence + 1, below.saturating_sub(1));
+        }
+        for sequence in &gone {
+            state.evict(*sequence);
+        }
+        // A sequence beyond the last one: the stream goes on there.
+        if below != u64::MAX && filter.is_everything() && below > state.index.last() + 1 {
+            let log = self.partition.log();
+            let lsn = log.skip_to(Sequence(below).offset())?;
+            state.index.skip_to(below - 1);
+            state.as_of = state.as_of.max(lsn);
+            state.dirty = true;
+        }
+        state.flush(true)?;
+        self.core.arm(&mut state);
+        Ok(Purged { messages: gone.len() as u64, lsn: state.as_of })
     }
 
     /// Deletes one message.
@@ -338,25 +379,38 @@ impl Stream {
     /// # Errors
     /// See [`DeleteMessageError`].
     pub fn delete_message(&self, sequence: Sequence) -> Result<Lsn, DeleteMessageError> {
-        unimplemented!()
+        let mut state = self.lock();
+        let config = state.config.clone().unwrap_or_default();
+        if config.sealed {
+            return Err(DeleteMessageError::Sealed);
+        }
+        if config.deny_delete {
+            return Err(DeleteMessageError::NotPermitted);
+        }
+        if state.evict(sequence.0).is_none() {
+            return Err(DeleteMessageError::NotFound { sequence });
+        }
+        state.flush(true)?;
+        Ok(state.as_of)
     }
 
     /// A place for a filter (no subjects: everything) from a sequence on.
     #[must_use]
     pub fn cursor(self: &Arc<Self>, subjects: &[String], from: Sequence) -> Cursor {
-        unimplemented!()
+        Cursor::new(self, subjects, from)
     }
 
     /// The sequence of the first message that arrived at `time` or later; behind the last one if there is none.
     #[must_use]
     pub fn sequence_since(&self, time: Nanos) -> Sequence {
-        unimplemented!()
+        let state = self.lock();
+        Sequence(state.index.since(nanos(time)).unwrap_or(state.index.last() + 1))
     }
 
     /// The last sequence that readers may see.
     #[must_use]
     pub fn last_durable(&self) -> Sequence {
-        unimplemented!()
+        Sequence(self.core.lock().last_durable())
     }
 
     /// Takes messages away together with what `entry` says (an ack's frames), in one entry: both or neither survives a
@@ -365,19 +419,36 @@ impl Stream {
     /// # Errors
     /// Nothing happened, then.
     pub fn remove(&self, entry: Entry, sequences: &[Sequence]) -> Result<Lsn, AppendError> {
-        unimplemented!()
+        let mut state = self.lock();
+        let there: Vec<u64> =
+            sequences.iter().map(|sequence| sequence.0).filter(|s| state.index.get(*s).is_some()).collect();
+        let offsets: RoaringTreemap = there.iter().map(|sequence| sequence - 1).collect();
+        let entry = match offsets.is_empty() {
+            true => entry,
+            false => entry.delete(self.partition.id(), offsets),
+        };
+        let lsn = self.partition.log().submit(entry)?;
+        for sequence in there {
+            state.forget(sequence);
+        }
+        state.as_of = state.as_of.max(lsn);
+        Ok(lsn)
     }
 
     /// Who is asked whether a message is wanted. Nobody: none is.
     pub fn set_interest(&self, interest: Option<Arc<dyn Interest>>) {
-        unimplemented!()
+        self.core.lock().interest = interest;
     }
 
     /// Registers `watch` for news: more to read, or the stream's end.
     #[must_use]
     pub fn watch(&self, watch: &Watch, token: u64) -> WatchGuard {
-        unimplemented!()
+        self.partition.watch(watch, token)
     }
 }
 
-const _: fn(ReadError) -> GetError = GetError::Storage;
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({}, {})", self.name, self.partition.id())
+    }
+}

@@ -20,10 +20,7 @@ const DUPLICATES_DEFAULT: Duration = Duration::from_secs(120);
 const WINDOW_MIN: Duration = Duration::from_millis(100);
 
 /// Checks a new stream's configuration and writes the defaults in.
-pub(crate) fn checked(
-    mut config: StreamConfig,
-    pedantic: bool,
-) -> Result<StreamConfig, StreamConfigError> {
+pub(crate) fn checked(mut config: StreamConfig, pedantic: bool) -> Result<StreamConfig, StreamConfigError> {
     use StreamConfigError as Error;
     check_texts(&config)?;
     config.num_replicas = config.num_replicas.max(1);
@@ -152,7 +149,8 @@ fn check_subjects(config: &mut StreamConfig) -> Result<(), StreamConfigError> {
             }
         }
         let behind = config.subjects[at + 1..].iter();
-        if let Some(other) = behind.filter(|other| *other != subject).find(|o| subject::overlaps(o, subject)) {
+        if let Some(other) = behind.filter(|other| *other != subject).find(|o| subject::overlaps(o, subject))
+        {
             return Err(Error::SubjectsOverlap { subject: subject.clone(), other: other.clone() });
         }
     }

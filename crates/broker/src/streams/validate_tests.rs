@@ -2,7 +2,11 @@ use super::*;
 use crate::streams::StorageType;
 
 fn config() -> StreamConfig {
-    StreamConfig { name: "ORDERS".to_owned(), subjects: vec!["orders.>".to_owned()], ..StreamConfig::default() }
+    StreamConfig {
+        name: "ORDERS".to_owned(),
+        subjects: vec!["orders.>".to_owned()],
+        ..StreamConfig::default()
+    }
 }
 
 fn with(change: impl FnOnce(&mut StreamConfig)) -> StreamConfig {
@@ -57,35 +61,27 @@ fn bad_configurations_are_refused_by_name() {
             }),
             Error::DuplicatesAboveMaxAge,
         ),
-        (
-            with(|c| (c.deny_purge, c.allow_rollup_hdrs) = (true, true)),
-            Error::RollupNeedsPurge,
-        ),
+        (with(|c| (c.deny_purge, c.allow_rollup_hdrs) = (true, true)), Error::RollupNeedsPurge),
         (with(|c| c.discard_new_per_subject = true), Error::DiscardNewPerSubjectNeedsDiscardNew),
         (
             with(|c| (c.discard_new_per_subject, c.discard) = (true, DiscardPolicy::New)),
             Error::DiscardNewPerSubjectNeedsLimit,
         ),
-        (
-            with(|c| c.subject_delete_marker_ttl = Some(Duration::from_millis(999))),
-            Error::MarkerTtlTooSmall,
-        ),
+        (with(|c| c.subject_delete_marker_ttl = Some(Duration::from_millis(999))), Error::MarkerTtlTooSmall),
         (subjects(&["a..b"]), Error::InvalidSubject),
         (subjects(&["a", "a"]), Error::DuplicateSubjects),
         (subjects(&[">"]), Error::AllSubjectsNeedNoAck),
         (subjects(&["$JS.API.>"]), Error::OverlapsApi),
         (subjects(&["$SYS.>"]), Error::OverlapsSystem),
-        (
-            subjects(&["a.*", "a.b"]),
-            Error::SubjectsOverlap { subject: "a.*".into(), other: "a.b".into() },
-        ),
+        (subjects(&["a.*", "a.b"]), Error::SubjectsOverlap { subject: "a.*".into(), other: "a.b".into() }),
     ];
     for (config, error) in cases {
         assert_eq!(checked(config.clone(), false), Err(error), "{config:?}");
     }
     let not_a_topics = checked(with(|c| c.name = "a=1".into()), false);
     assert!(matches!(not_a_topics, Err(Error::NameNotATopics(_))));
-    for fine in [&["$JS.EVENT.ADVISORY.>"][..], &["$KV.b.>"], &["$O.b.C.>", "$O.b.M.>"], &["$SYS.ACCOUNT.x"]] {
+    for fine in [&["$JS.EVENT.ADVISORY.>"][..], &["$KV.b.>"], &["$O.b.C.>", "$O.b.M.>"], &["$SYS.ACCOUNT.x"]]
+    {
         assert!(checked(subjects(fine), false).is_ok(), "{fine:?}");
     }
     assert!(checked(with(|c| (c.no_ack, c.subjects) = (true, vec![">".into()])), false).is_ok());

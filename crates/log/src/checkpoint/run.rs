@@ -133,6 +133,9 @@ impl Checkpointer {
             shards.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(id)?))));
             garbage.extend(install(part));
         }
+        for (id, table) in &log.tables {
+            shards.extend(table.changed_shards().into_iter().map(|shard| (*id, shard)));
+        }
         // A dropped partition's segments may be named by an attempt before.
         garbage.sort_unstable();
         garbage.dedup();
@@ -178,6 +181,7 @@ impl Checkpointer {
         for (core, changes) in &dead {
             core.lock().dead.stored(changes);
         }
+        log.tables.values().for_each(|table| table.checkpointed());
 
         log.wal_files.release_below(point.file_seq);
         self.snapshots.delete_unused(&log.env, dir);
@@ -339,7 +343,8 @@ fn take_snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
     match log.tables.get(&table) {
         Some(owner) => {
             let taken = owner.snapshot(shard);
-            NewShard { key: SnapshotKey::Shard(table, shard), as_of: taken.as_of, bytes: Some(taken.bytes) }
+            let bytes = Some(taken.bytes).filter(|bytes| !bytes.is_empty());
+            NewShard { key: SnapshotKey::Shard(table, shard), as_of: taken.as_of, bytes }
         }
         // Only the log's own table has no owner above it.
         None => NewShard {

@@ -44,7 +44,6 @@ pub struct Identity {
 /// JetStream for one router. Dropped, nothing of it answers any more.
 pub struct JetStream {
     broker: Arc<Broker>,
-    streams: Arc<Streams>,
     router: Arc<Router>,
     replies: Arc<Replies>,
     identity: Identity,
@@ -71,14 +70,12 @@ impl JetStream {
     /// Never, but for a subject of ours that isn't one.
     pub fn start(
         broker: &Arc<Broker>,
-        streams: &Arc<Streams>,
         router: &Arc<Router>,
         replies: &Arc<Replies>,
         identity: Identity,
     ) -> Result<Arc<Self>, InvalidSubject> {
         let jetstream = Arc::new(Self {
             broker: Arc::clone(broker),
-            streams: Arc::clone(streams),
             router: Arc::clone(router),
             replies: Arc::clone(replies),
             identity,
@@ -106,8 +103,8 @@ impl JetStream {
         let _ = jetstream.registrations.set(registrations);
         jetstream.bindings.refresh(&jetstream);
         for stream in jetstream.streams().list(None) {
-            let consumers = jetstream.consumers.of(stream.partition().id());
-            for consumer in consumers.iter().flat_map(|consumers| consumers.list()) {
+            let Some(consumers) = jetstream.consumers.of(stream.partition().id()) else { continue };
+            for consumer in consumers.list() {
                 jetstream.interests.follow(&jetstream, &consumer);
             }
         }
@@ -115,7 +112,7 @@ impl JetStream {
     }
 
     fn streams(&self) -> &Streams {
-        &self.streams
+        self.broker.streams()
     }
 
     /// Takes note that streams came, changed or went otherwise than through this door's API.

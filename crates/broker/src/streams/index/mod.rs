@@ -55,8 +55,18 @@ pub(crate) struct Added {
 
 impl Index {
     /// An index whose first sequence will be `first`.
+    #[cfg(test)]
     pub(crate) fn starting_at(first: u64) -> Self {
-        Self { first: first.max(1), last: first.max(1) - 1, ..Self::default() }
+        let mut index = Self::default();
+        index.starts_at(first);
+        index
+    }
+
+    /// Has the first sequence be `first`, if none was given yet.
+    pub(crate) fn starts_at(&mut self, first: u64) {
+        if self.last == 0 {
+            (self.first, self.last) = (first, first - 1);
+        }
     }
 
     pub(crate) fn messages(&self) -> u64 {
@@ -238,7 +248,7 @@ impl Index {
         })
     }
 
-    fn iter_live_back(&self, to: u64) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn iter_live_back(&self, to: u64) -> impl Iterator<Item = u64> + '_ {
         let to = to.min(self.last).max(1);
         self.chunks.range(..=number_of(to)).rev().flat_map(move |(number, chunk)| {
             let base = number * CHUNK + 1;

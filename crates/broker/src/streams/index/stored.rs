@@ -9,10 +9,10 @@
 //!
 //! Counts, firsts and lasts aren't stored: they follow from the chunks.
 
+use super::Index;
 use super::chunk::{CHUNK, Chunk, Sealed};
 use super::dictionary::PAGE;
 use super::packed::Packed;
-use super::Index;
 use crate::codec::{CodecError, Reader, Writer};
 
 /// A part of an index that is written as a whole.
@@ -78,6 +78,15 @@ impl Index {
         let chunks = self.chunks.keys().flat_map(|number| [Piece::Columns(*number), Piece::Live(*number)]);
         let pages = (0..self.subjects.pages()).map(|page| Piece::Subjects(page as u64));
         [Piece::Head].into_iter().chain(chunks).chain(pages).collect()
+    }
+
+    /// Whether a piece is (still) part of it.
+    pub(crate) fn has(&self, piece: Piece) -> bool {
+        match piece {
+            Piece::Head => true,
+            Piece::Columns(number) | Piece::Live(number) => self.chunks.contains_key(&number),
+            Piece::Subjects(page) => (page as usize) < self.subjects.pages(),
+        }
     }
 
     /// Writes a piece.

@@ -24,6 +24,7 @@ fn delete(jetstream: &Arc<JetStream>, request: &Request) -> Result<Lsn, ApiError
     let after = jetstream.streams().delete(request.token(2)).map_err(|error| errors::delete(&error))?;
     jetstream.streams_changed();
     if let Some(partition) = partition {
+        jetstream.consumers.detach(partition);
         jetstream.interests.forget_all(partition);
     }
     jetstream.advise(request.token(2), Event::Stream(Action::Delete));

@@ -21,7 +21,7 @@ use super::JetStream;
 /// A stream and its consumers.
 pub(super) fn of_stream(jetstream: &JetStream, name: &str) -> Option<(Arc<Stream>, Arc<StreamConsumers>)> {
     let stream = jetstream.streams().get(name)?;
-    let consumers = jetstream.consumers.of(stream.partition().id())?;
+    let consumers = jetstream.broker.consumers_of(&stream);
     Some((stream, consumers))
 }
 
