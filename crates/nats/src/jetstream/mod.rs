@@ -23,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 use duolog_broker::consumers::Consumers;
 use duolog_broker::{Broker, Streams};
+pub use duolog_nats_wire::jetstream::API_LEVEL;
 use duolog_nats_wire::jetstream::advisory::{Advisory, Event};
 use duolog_nats_wire::jetstream::time::Time;
 use duolog_types::{Lsn, Nanos};
