@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use duolog_env::Env;
 use duolog_log::{AppendError, Log, LogConfig, LogStats, Poisoned, RecoveryReport, Table};
 use duolog_types::{Lsn, Nanos, PartitionId};
+use parking_lot::Mutex;
 
 use crate::catalog::table::CatalogTable;
 use crate::config::ConfigError;
@@ -15,6 +16,7 @@ use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
 use crate::partition::{Counters, PartitionContext};
 use crate::producer_ids::{ProducerIdTable, ProducerIds};
+use crate::retention::ClockGuard;
 use crate::streams::Streams;
 use crate::streams::table::StreamsTable;
 use crate::streams::timers::Timers;
@@ -31,6 +33,7 @@ pub struct Broker {
     timers: Arc<Timers>,
     producer_ids: ProducerIds,
     groups: Groups,
+    clock_guard: Mutex<ClockGuard>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -139,9 +142,21 @@ impl Broker {
             catalog.topic_by_id(id).is_some_and(|topic| **topic.name() == *name)
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
+        let clock_guard = Mutex::new(ClockGuard::new(env.clock.wall(), env.clock.monotonic()));
         let catalog = Arc::new(catalog);
         let streams = Streams::new(catalog.clone(), context.clone());
-        Ok(Arc::new(Self { env, config, log, context, catalog, streams, timers, producer_ids, groups }))
+        Ok(Arc::new(Self {
+            env,
+            config,
+            log,
+            context,
+            catalog,
+            streams,
+            timers,
+            producer_ids,
+            groups,
+            clock_guard,
+        }))
     }
 
     /// Topics, their partitions and configs.
@@ -186,6 +201,11 @@ impl Broker {
         self.env.clock.wall()
     }
 
+    /// Whether the wall clock has jumped ahead of late, so that what it calls old may not be.
+    pub(crate) fn doubts_clock(&self) -> bool {
+        self.clock_guard.lock().doubts(self.env.clock.wall(), self.env.clock.monotonic())
+    }
+
     /// Ends when `lsn` is durable: only then may a reply that reveals it be sent.
     pub fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Poisoned>> + Send + use<> {
         self.log.durable(lsn)
@@ -195,6 +215,17 @@ impl Broker {
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.log.durable_lsn()
+    }
+
+    /// Has batches committed whose [`ProduceContext`](crate::partition::ProduceContext) said that this follows: by the
+    /// calling thread if nobody else waits and the disk is quick, else by the log's.
+    pub fn commit_queued(&self) {
+        self.log.commit_queued();
+    }
+
+    /// The same, by the log's own thread.
+    pub fn commit_soon(&self) {
+        self.log.commit_soon();
     }
 
     /// Ends when the log is poisoned, never otherwise: the process must then exit.
