@@ -18,6 +18,7 @@ use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
 use crate::partition::{Counters, PartitionContext};
 use crate::producer_ids::{ProducerIdTable, ProducerIds};
+use crate::retention::ClockGuard;
 use crate::streams::table::StreamsTable;
 use crate::streams::timers::Timers;
 use crate::streams::{Interest, Stream, Streams};
@@ -37,6 +38,7 @@ pub struct Broker {
     consumers: Consumers,
     /// One stream gets its consumers at a time.
     attaching: Mutex<()>,
+    clock_guard: Mutex<ClockGuard>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -147,6 +149,7 @@ impl Broker {
             catalog.topic_by_id(id).is_some_and(|topic| **topic.name() == *name)
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
+        let clock_guard = Mutex::new(ClockGuard::new(env.clock.wall(), env.clock.monotonic()));
         let consumers = Consumers::open(env.clone(), log.clone(), consumers_table);
         let catalog = Arc::new(catalog);
         let streams = Streams::new(catalog.clone(), context.clone());
@@ -161,6 +164,7 @@ impl Broker {
             timers,
             producer_ids,
             groups,
+            clock_guard,
             consumers,
             attaching,
         });
@@ -243,6 +247,11 @@ impl Broker {
         self.env.clock.wall()
     }
 
+    /// Whether the wall clock has jumped ahead of late, so that what it calls old may not be.
+    pub(crate) fn doubts_clock(&self) -> bool {
+        self.clock_guard.lock().doubts(self.env.clock.wall(), self.env.clock.monotonic())
+    }
+
     /// Ends when `lsn` is durable: only then may a reply that reveals it be sent.
     pub fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Poisoned>> + Send + use<> {
         self.log.durable(lsn)
@@ -252,6 +261,17 @@ impl Broker {
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.log.durable_lsn()
+    }
+
+    /// Has batches committed whose [`ProduceContext`](crate::partition::ProduceContext) said that this follows: by the
+    /// calling thread if nobody else waits and the disk is quick, else by the log's.
+    pub fn commit_queued(&self) {
+        self.log.commit_queued();
+    }
+
+    /// The same, by the log's own thread.
+    pub fn commit_soon(&self) {
+        self.log.commit_soon();
     }
 
     /// Ends when the log is poisoned, never otherwise: the process must then exit.

@@ -591,3 +591,57 @@ fn a_stream_is_a_topic_of_one_partition_and_topics_are_streams() {
     assert!(!auto.config().nats_bind);
     assert_eq!(streams.match_subject("orders.x").unwrap().name(), stream.name());
 }
+
+/// A batch of records with keys, ids and values, as a Kafka client sends it.
+fn keyed(f: &Fixture, records: &[(Option<&str>, &str, &str)]) -> bytes::Bytes {
+    let mut builder = duolog_record::BatchBuilder::new(duolog_types::Offset::ZERO);
+    for (key, id, value) in records {
+        let header: &[HeaderRef<'_>] = &[(b"Nats-Msg-Id", Some(id.as_bytes()))];
+        let headers = if id.is_empty() { &[] } else { header };
+        let key = key.map(str::as_bytes);
+        builder.push_with_headers(f.broker.now().to_ms(), key, Some(value.as_bytes()), headers).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn kafkas_producers_obey_a_streams_rules() {
+    use duolog_broker::partition::ProduceError;
+    let mut f = fixture();
+    let stream = f.orders(|config| config.max_msgs_per_subject = Some(2));
+    let send = |f: &Fixture, records: &[(Option<&str>, &str, &str)]| {
+        let stream = f.broker.streams().get("ORDERS").unwrap();
+        let produced = produce(&f.broker, stream.partition(), keyed(f, records));
+        settle(&f.broker);
+        produced.map(|produced| produced.base_offset.0)
+    };
+    let bad = send(&f, &[(Some("orders.a"), "", "1"), (None, "", "2"), (Some("invoices.a"), "", "3")]);
+    match bad {
+        Err(ProduceError::Stream { errors }) => {
+            assert_eq!(errors.iter().map(|error| error.batch_index).collect::<Vec<_>>(), [1, 2]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(stream.state().messages, 0);
+    f.publish(&stream, "orders.a", &[("Nats-Msg-Id", "x")]).unwrap();
+    // "x" is known, and "y" stands there twice: both keep their offsets and are no messages.
+    let batch = [
+        (Some("orders.a"), "x", "1"),
+        (Some("orders.b"), "y", "2"),
+        (Some("orders.b"), "y", "3"),
+        (Some("orders.b"), "", "4"),
+    ];
+    assert_eq!(send(&f, &batch).unwrap(), 1);
+    assert_eq!(there(&stream), [1, 3, 5]);
+    assert_eq!(stream.state().last_sequence, Sequence(5));
+    assert_eq!(read_all(stream.partition()).iter().map(|(o, _)| *o).collect::<Vec<_>>(), [0, 2, 4]);
+    send(&f, &[(Some("orders.b"), "", "5")]).unwrap();
+    assert_eq!(there(&stream), [1, 5, 6]);
+    assert!(f.publish(&stream, "orders.b", &[("Nats-Msg-Id", "y")]).unwrap().duplicate);
+    // DeleteRecords is a purge.
+    stream.partition().delete_records(Some(duolog_types::Offset(4))).unwrap();
+    settle(&f.broker);
+    assert_eq!((there(&stream), stream.state().first_sequence), (vec![5, 6], Sequence(5)));
+    let stream = f.restart(false);
+    assert_eq!((there(&stream), stream.state().last_sequence), (vec![5, 6], Sequence(6)));
+}

@@ -191,7 +191,7 @@ fn initialise(env: &Env, config: &LogConfig, wal_files: &WalFiles) -> Result<Man
         env.disk.remove(&path).map_err(|error| OpenError::io("removing", &path, error))?;
     }
     let file = wal_files
-        .begin(1, Lsn(1), 0, 0)
+        .begin(1, Lsn(1), 0, 0, wal_files.size())
         .map_err(|error| OpenError::io("making a WAL file in", wal, error))?;
     let point =
         DurablePoint { lsn: Lsn::ZERO, file_seq: 1, position: FILE_HEADER_BYTES, chain: file.header.chain() };
@@ -293,7 +293,8 @@ impl Replay {
             }
             FrameHeader::Create { partition } => {
                 if self.partitions.get(partition).is_none() {
-                    self.partitions.insert(Core::new(partition));
+                    let state = State { created: true, ..State::default() };
+                    self.partitions.insert(Core::with_state(partition, state));
                 }
                 self.mark(partition);
             }

@@ -229,6 +229,11 @@ impl Partition {
         let _ = self.stream.set(stream);
     }
 
+    /// The stream that it is, if it was made through NATS.
+    fn stream(&self) -> Option<&Arc<StreamCore>> {
+        self.stream.get()
+    }
+
     /// The log's own handle.
     pub(crate) fn log(&self) -> &duolog_log::Partition {
         &self.log

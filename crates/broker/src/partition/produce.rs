@@ -21,6 +21,9 @@ pub struct ProduceContext {
     pub arrival: Nanos,
     /// Whether the client's protocol version may send zstd (Kafka: Produce v7+).
     pub allow_zstd: bool,
+    /// The caller asks for the commit itself, behind all batches of its request:
+    /// [`Broker::commit_queued`](crate::Broker::commit_queued) or [`commit_soon`](crate::Broker::commit_soon).
+    pub commit_follows: bool,
 }
 
 /// Where a batch stands. The reply waits for `lsn`.
@@ -59,6 +62,11 @@ pub enum RecordProblem {
         /// The latest that is allowed.
         latest: TimestampMs,
     },
+    /// The stream that the topic is, made through NATS, doesn't take it.
+    Stream {
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for RecordProblem {
@@ -69,6 +77,7 @@ impl fmt::Display for RecordProblem {
                 "timestamp {} is out of range, it should be between {} and {}",
                 timestamp.0, earliest.0, latest.0
             ),
+            Self::Stream { reason } => f.write_str(reason),
         }
     }
 }
@@ -161,6 +170,13 @@ pub enum ProduceError {
         /// Which: the first thousand of them.
         errors: Vec<RecordError>,
     },
+    /// `INVALID_RECORD`, with `record_errors`: the topic is a stream that was made through NATS, whose rules the records
+    /// break.
+    #[error("{} or more records break the rules of the stream", errors.len())]
+    Stream {
+        /// Which: the first thousand of them.
+        errors: Vec<RecordError>,
+    },
     /// `INVALID_TXN_STATE`: this broker has no transactions yet.
     #[error("transactions are not supported yet")]
     Transactional,
@@ -248,14 +264,25 @@ impl Partition {
                 });
             }
         }
-        let appended = self.log.append(NewBatch {
-            bytes,
+        let mut stream = self.stream.get().map(|core| (core, core.lock()));
+        let admitted = match &mut stream {
+            Some((core, state)) => Some(core.admit(state, &bytes, context.arrival)?),
+            None => None,
+        };
+        let batch = NewBatch {
+            bytes: admitted.as_ref().map_or(bytes, |admitted| admitted.bytes.clone()),
             // Checked above: equals the record count, which is at least 1.
             offset_count: header.last_offset_delta.unsigned_abs() + 1,
             max_timestamp: header.max_timestamp,
             arrival: context.arrival,
-        })?;
+        };
+        let appended =
+            if context.commit_follows { self.log.append_deferred(batch)? } else { self.log.append(batch)? };
         producers.record(&header, appended.base_offset, appended.lsn, now);
+        if let (Some((core, mut state)), Some(admitted)) = (stream, admitted) {
+            let (base_offset, lsn) = (appended.base_offset, appended.lsn);
+            core.produced(&mut state, &admitted, &header, base_offset, lsn, context.arrival);
+        }
         drop(producers);
 
         let counters = &self.context.counters;

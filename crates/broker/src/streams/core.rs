@@ -99,6 +99,18 @@ impl StreamCore {
     }
 }
 
+impl StreamCore {
+    /// Deletes what Kafka's DeleteRecords names: everything below an offset.
+    pub(crate) fn trim(&self, to: Offset) -> Result<Lsn, AppendError> {
+        let mut state = self.lock();
+        let log = state.log.clone().ok_or(AppendError::Dropped(self.id))?;
+        let lsn = log.trim(to)?;
+        state.catch_up_with_start(to);
+        state.as_of = state.as_of.max(lsn);
+        Ok(lsn)
+    }
+}
+
 impl std::fmt::Debug for StreamCore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StreamCore({})", self.id)

@@ -29,6 +29,7 @@ mod index;
 pub mod mapping;
 pub(crate) mod matcher;
 mod message;
+mod produce;
 mod publish;
 mod read;
 pub(crate) mod stored_config;

@@ -15,17 +15,18 @@ pub(crate) const PARTITIONS: TableId = TableId(0);
 /// 2: segments have a revision and a count of what was reclaimed, where 1 had room for a bitmap.
 const VERSION: u16 = 2;
 
-/// The shard's partitions as the checkpoint leaves them.
+/// The shard's partitions as the checkpoint leaves them. Shows nothing that isn't durable: what comes later stands in
+/// the WAL behind the point where recovery begins.
 pub(crate) fn snapshot(partitions: &Partitions, shard: u32) -> Bytes {
     let mut out = Vec::new();
     out.put_u16(VERSION);
     for core in partitions.of_shard(shard) {
         let state = core.lock();
-        if state.dropped {
+        if state.dropped || !state.created {
             continue;
         }
         out.put_u64(core.id.0);
-        out.put_i64(state.start_queued.0);
+        out.put_i64(state.start.0);
         out.put_i64(state.checkpointed.0);
         out.put_u32(state.segments.len() as u32);
         for segment in &state.segments {
@@ -85,6 +86,7 @@ fn restore_one(get: &mut Get<'_>, version: u16) -> Option<Arc<Core>> {
     }
     let border: Offset = checkpointed;
     let state = State {
+        created: true,
         next: border,
         high_watermark: border,
         start,

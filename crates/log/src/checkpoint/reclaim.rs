@@ -26,6 +26,8 @@ pub(super) struct Reclaim<'a> {
     log: &'a Shared,
     /// What may still be read for rewriting.
     budget_bytes: u64,
+    /// Whether there is room for new files beside the old ones.
+    may_rewrite: bool,
 }
 
 /// What is to be done with a segment.
@@ -36,8 +38,9 @@ enum Judgement {
 }
 
 impl<'a> Reclaim<'a> {
-    pub(super) fn new(log: &'a Shared) -> Self {
-        Self { log, budget_bytes: log.config.segment_bytes.max(1) }
+    pub(super) fn new(log: &'a Shared, has_room: bool) -> Self {
+        let may_rewrite = has_room && !log.space.is_full();
+        Self { log, budget_bytes: log.config.segment_bytes.max(1), may_rewrite }
     }
 
     /// Looks through `segments` of a partition in which offsets died; what isn't needed any more goes to `garbage`. Returns
@@ -68,6 +71,10 @@ impl<'a> Reclaim<'a> {
             match self.judge(&segment, &dead, seal_bytes) {
                 Judgement::Keep => kept.push(segment),
                 Judgement::Drop => garbage.push(segment.name(core.id)),
+                Judgement::Rewrite if !self.may_rewrite => {
+                    core.lock().dead.reclaim_due = true;
+                    kept.push(segment);
+                }
                 Judgement::Rewrite if self.budget_bytes == 0 => {
                     core.lock().dead.reclaim_due = true;
                     if core.lock().mark_dirty() {

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use duolog_env::File;
-use duolog_types::Lsn;
+use duolog_types::{Lsn, PartitionId};
 
 use super::manifest::{self, Manifest, SnapshotKey};
 use super::partition_table::{self, PARTITIONS};
 use super::reclaim::Reclaim;
-use super::snapshot::{self, NewShard, Snapshots};
+use super::snapshot::{self, NewShard, Snapshots, Thrift};
 use crate::dead::set::{Change, chunk_bytes};
 use crate::error::{Poisoned, ReadError};
 use crate::log::Shared;
-use crate::partition::core::{Core, TailEntry};
-use crate::partition::read::read_from_wal;
+use crate::partition::core::{Core, State, TailEntry};
+use crate::partition::read::{read_ahead, read_from_wal};
 use crate::partitions::{Dirty, Partitions};
 use crate::segment::store::shard_dir;
 use crate::segment::writer::{SegmentWriter, Undo};
@@ -25,15 +25,26 @@ use crate::space::{is_no_room, may_pass};
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
 
+/// How many batches of a partition are fetched from the WAL at once.
+const READ_AHEAD_BATCHES: usize = 64;
+
 /// What checkpoints carry from one to the next.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
+    /// Of the manifest in force, and where recovery begins by it.
     generation: u64,
+    point: DurablePoint,
     /// The newest generation that a manifest may have on the disk.
     begun: u64,
     snapshots: Snapshots,
+    /// Snapshot files of tries whose manifest may be whole: they stay until another is in force.
+    strays: Vec<u64>,
+    /// Partitions whose border has moved since the manifest in force.
+    ahead: BTreeSet<PartitionId>,
     /// Shard directories whose names are durable.
     known_dirs: BTreeSet<PathBuf>,
+    /// The last attempt found no room: what would only save some is left until one has succeeded.
+    had_no_room: bool,
 }
 
 /// Why a checkpoint didn't happen.
@@ -57,6 +68,15 @@ pub(super) fn failed(action: &'static str) -> impl FnOnce(io::Error) -> Checkpoi
     }
 }
 
+/// What a new manifest names, and no longer names.
+struct Forced<'a> {
+    shards: Vec<NewShard>,
+    /// Partitions of which nothing is dead any more: they are gone.
+    dropped: &'a [PartitionId],
+    garbage: &'a [SegmentName],
+    thrift: Thrift,
+}
+
 /// What one partition's part of a checkpoint wrote.
 struct Written {
     core: Arc<Core>,
@@ -71,9 +91,13 @@ impl Checkpointer {
     pub(crate) fn new(manifest: &Manifest) -> Self {
         Self {
             generation: manifest.generation,
+            point: manifest.point,
             begun: manifest.generation,
             snapshots: Snapshots::from_refs(&manifest.snapshots),
+            strays: Vec::new(),
+            ahead: BTreeSet::new(),
             known_dirs: BTreeSet::new(),
+            had_no_room: false,
         }
     }
 
@@ -95,20 +119,133 @@ impl Checkpointer {
         }
         let mut garbage = std::mem::take(&mut dirty.garbage);
         match self.attempt(log, point, &dirty, &changed, &mut garbage) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.had_no_room = false;
+                Ok(true)
+            }
             Err(error) => {
+                self.had_no_room = true;
                 // Also what became garbage in this attempt: its partitions name it no more.
                 dirty.garbage = garbage;
                 log.changed.lock().extend(changed);
-                for core in &dirty.cores {
-                    let mut state = core.lock();
-                    state.listed_dirty = true;
-                    state.dead.reclaim_due = !state.dead.is_empty();
-                }
-                log.partitions.restore_dirty(dirty);
+                give_back_dirty(log, dirty);
                 Err(error)
             }
         }
+    }
+
+    /// Frees the segments that are dead, where there is no room for more than that: recovery goes on beginning where it
+    /// did, and nothing moves into segments. Needs nothing of the WAL, which may wait for that room. Returns whether
+    /// anything was freed.
+    pub(crate) fn free_dead(&mut self, log: &Shared) -> Result<bool, CheckpointError> {
+        let mut dirty = log.partitions.take_dirty();
+        let mut shards: BTreeSet<u32> = dirty.shards.iter().copied().collect();
+        for core in &dirty.cores {
+            let mut state = core.lock();
+            let State { segments, start, dead, .. } = &mut *state;
+            let is_dead =
+                |segment: &mut SegmentMeta| segment.end <= *start || dead.covers(segment.base, segment.end);
+            dirty.garbage.extend(segments.extract_if(.., is_dead).map(|segment| segment.name(core.id)));
+        }
+        // Also of what a try before found dead: the manifest in force may still name it.
+        shards.extend(dirty.garbage.iter().map(|name| Partitions::shard_of(name.partition)));
+        dirty.garbage.sort_unstable();
+        dirty.garbage.dedup();
+        let freed = match dirty.garbage.is_empty() {
+            true => Ok(false),
+            false => self.forget(log, &shards, &dirty.garbage).map(|()| true),
+        };
+        if matches!(freed, Ok(true)) {
+            dirty.garbage.clear();
+            dirty.shards.clear();
+        }
+        give_back_dirty(log, dirty);
+        freed
+    }
+
+    /// Puts a manifest in force that doesn't name `garbage` any more.
+    fn forget(
+        &mut self,
+        log: &Shared,
+        shards: &BTreeSet<u32>,
+        garbage: &[SegmentName],
+    ) -> Result<(), CheckpointError> {
+        let mut wanted: BTreeSet<(TableId, u32)> = shards.iter().map(|shard| (PARTITIONS, *shard)).collect();
+        // What the tables made of batches behind the border is rebuilt from them; of those before it, it must be there.
+        for id in &self.ahead {
+            wanted.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(*id)?))));
+        }
+        if !self.ahead.is_empty() {
+            for (id, table) in &log.tables {
+                wanted.extend(table.changed_shards().into_iter().map(|shard| (*id, shard)));
+            }
+        }
+        // What died since the manifest in force is behind the point where recovery goes on beginning.
+        let shards = wanted.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        if !self.ahead.is_empty() {
+            flush(log)?;
+        }
+        let new = Forced { shards, dropped: &[], garbage, thrift: Thrift::OnlyNew };
+        self.put_in_force(log, self.point, new)?;
+        if !self.ahead.is_empty() {
+            log.tables.values().for_each(|table| table.checkpointed());
+        }
+        Ok(())
+    }
+
+    /// Never one that was begun, since what is left of that may be whole; and in the slot that the manifest in force isn't
+    /// in.
+    fn next_generation(&self) -> u64 {
+        let next = self.begun + 1;
+        if next % 2 == self.generation % 2 { next + 1 } else { next }
+    }
+
+    /// Writes `new` and the manifest that names it, and deletes what that no longer names.
+    fn put_in_force(
+        &mut self,
+        log: &Shared,
+        point: DurablePoint,
+        new: Forced<'_>,
+    ) -> Result<(), CheckpointError> {
+        let Forced { shards, dropped, garbage, thrift } = new;
+        let generation = self.next_generation();
+        let dir = &log.config.dir;
+        let written = self.snapshots.write(&log.env, dir, generation, shards, thrift, dropped);
+        let snapshots = written.map_err(|error| {
+            if is_no_room(&error) {
+                snapshot::give_back(&log.env, dir, generation);
+            }
+            failed("writing a snapshot")(error)
+        })?;
+        let manifest = Manifest {
+            version: manifest::MANIFEST_VERSION,
+            generation,
+            point,
+            next_partition: log.partitions.next_id(),
+            snapshots: snapshots.refs().copied().collect(),
+            garbage: garbage.to_vec(),
+        };
+        log.check_lock()?;
+        self.begun = generation;
+        manifest::write(&log.env, dir, &manifest).map_err(|error| {
+            self.strays.push(generation);
+            failed("writing the manifest")(error)
+        })?;
+        self.generation = generation;
+        self.point = point;
+        self.snapshots = snapshots;
+
+        for stray in self.strays.drain(..) {
+            snapshot::give_back(&log.env, dir, stray);
+        }
+        log.wal_files.release_below(point.file_seq);
+        self.snapshots.delete_unused(&log.env, dir);
+        for name in garbage.iter().copied() {
+            if let Err(error) = log.segments.delete(name) {
+                tracing::warn!(?name, %error, "a dead segment can't be removed");
+            }
+        }
+        Ok(())
     }
 
     fn attempt(
@@ -129,6 +266,9 @@ impl Checkpointer {
         shards.extend(dirty.shards.iter().map(|shard| (PARTITIONS, *shard)));
         for part in written {
             let id = part.core.id;
+            if part.drained > 0 {
+                self.ahead.insert(id);
+            }
             shards.insert((PARTITIONS, Partitions::shard_of(id)));
             shards.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(id)?))));
             garbage.extend(install(part));
@@ -153,43 +293,14 @@ impl Checkpointer {
             }
         }
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
-        log.flush()?;
-
-        let generation = self.generation + 1;
-        let dir = &log.config.dir;
-        let snapshots =
-            self.snapshots.write(&log.env, dir, generation, shards, &dirty.dropped).map_err(|error| {
-                // A manifest that was begun before may be whole, and then names the file.
-                if is_no_room(&error) && self.begun < generation {
-                    snapshot::give_back(&log.env, dir, generation);
-                }
-                failed("writing a snapshot")(error)
-            })?;
-        self.begun = generation;
-        let manifest = Manifest {
-            version: manifest::MANIFEST_VERSION,
-            generation,
-            point,
-            next_partition: log.partitions.next_id(),
-            snapshots: snapshots.refs().copied().collect(),
-            garbage: garbage.clone(),
-        };
-        log.check_lock()?;
-        manifest::write(&log.env, dir, &manifest).map_err(failed("writing the manifest"))?;
-        self.generation = generation;
-        self.snapshots = snapshots;
+        flush(log)?;
+        let new = Forced { shards, dropped: &dirty.dropped, garbage, thrift: Thrift::AsBest };
+        self.put_in_force(log, point, new)?;
         for (core, changes) in &dead {
             core.lock().dead.stored(changes);
         }
         log.tables.values().for_each(|table| table.checkpointed());
-
-        log.wal_files.release_below(point.file_seq);
-        self.snapshots.delete_unused(&log.env, dir);
-        for name in garbage.iter().copied() {
-            if let Err(error) = log.segments.delete(name) {
-                tracing::warn!(?name, %error, "a dead segment can't be removed");
-            }
-        }
+        self.ahead.clear();
         Ok(())
     }
 
@@ -204,7 +315,7 @@ impl Checkpointer {
         let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
-        let mut reclaim = Reclaim::new(log);
+        let mut reclaim = Reclaim::new(log, !self.had_no_room);
         for core in cores {
             let mut part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
             let Written { segments, garbage, .. } = &mut part;
@@ -265,10 +376,15 @@ impl Checkpointer {
         }
         new_names.insert(dir);
         let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched, undo);
-        for entry in entries.iter().filter(|entry| entry.end > start) {
+        let mut fetched = 0;
+        for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.end > start) {
             if is_dead(entry) {
                 writer.leave_out((entry.end.0 - entry.base.0) as u64);
                 continue;
+            }
+            if at >= fetched {
+                fetched = entries.len().min(at + READ_AHEAD_BATCHES);
+                read_ahead(log, entries[at..fetched].iter().filter(|entry| !is_dead(entry)));
             }
             let bytes = if entry.is_gap() { bytes::Bytes::new() } else { batch(log, entry)? };
             writer.add(*entry, &bytes).map_err(failed("writing a segment"))?;
@@ -277,6 +393,25 @@ impl Checkpointer {
         let segments = writer.finish().map_err(failed("writing a segment"))?;
         Ok(Written { core: core.clone(), drained, segments, garbage: Vec::new() })
     }
+}
+
+/// Everything that is queued becomes durable, or this isn't the time for a checkpoint.
+fn flush(log: &Shared) -> Result<(), CheckpointError> {
+    if log.flush()? {
+        return Ok(());
+    }
+    let detail = "the WAL has no room for what the snapshots may show";
+    Err(CheckpointError::Full(io::Error::new(io::ErrorKind::StorageFull, detail)))
+}
+
+/// The next checkpoint has to look at these again.
+fn give_back_dirty(log: &Shared, dirty: Dirty) {
+    for core in &dirty.cores {
+        let mut state = core.lock();
+        state.listed_dirty = true;
+        state.dead.reclaim_due = !state.dead.is_empty();
+    }
+    log.partitions.restore_dirty(dirty);
 }
 
 /// Nothing names yet what was written: its room is better used by the next try, or by control entries.

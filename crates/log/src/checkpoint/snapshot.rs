@@ -29,6 +29,15 @@ pub(crate) struct NewShard {
     pub bytes: Option<Bytes>,
 }
 
+/// What a new snapshot file is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thrift {
+    /// To have little superseded in the end, at the price of copying.
+    AsBest,
+    /// To take as little room as it can.
+    OnlyNew,
+}
+
 /// Where every shard's newest snapshot stands.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
@@ -66,6 +75,7 @@ impl Snapshots {
         dir: &Path,
         generation: u64,
         shards: Vec<NewShard>,
+        thrift: Thrift,
         dropped: &[PartitionId],
     ) -> io::Result<Self> {
         let mut next = Self { refs: self.refs.clone(), files: self.files.clone() };
@@ -83,7 +93,8 @@ impl Snapshots {
             next.refs.retain(|key, _| !chunks.contains(key));
         }
         let total: u64 = self.files.values().sum();
-        if total > COMPACT_FROM_BYTES && total > 2 * self.live_bytes() {
+        let is_worth_it = total > COMPACT_FROM_BYTES && total > 2 * self.live_bytes();
+        if is_worth_it && thrift == Thrift::AsBest {
             let fresh: std::collections::BTreeSet<_> = blobs.iter().map(|(key, ..)| *key).collect();
             for found in next.refs.values().filter(|found| !fresh.contains(&found.key)) {
                 let bytes = read(env, dir, found).map_err(|error| match error {
@@ -149,11 +160,11 @@ fn path(dir: &Path, generation: u64) -> PathBuf {
     dir.join("snapshots").join(format!("{generation:016x}.snap"))
 }
 
-/// Removes the file of a checkpoint that found no room, if it got so far.
+/// Removes the file of a checkpoint that isn't in force, if it got so far.
 pub(crate) fn give_back(env: &Env, dir: &Path, generation: u64) {
     match env.disk.remove(&path(dir, generation)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(generation, %error, "half a snapshot can't be removed");
+            tracing::warn!(generation, %error, "the snapshot of a checkpoint that failed can't be removed");
         }
         _ => {}
     }

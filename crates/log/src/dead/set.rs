@@ -210,7 +210,7 @@ impl DeadSet {
         let end = place(end);
         let mut forgot = false;
         for (number, mut chunk) in self.chunks.split_off(&(end >> CHUNK_BITS)) {
-            let keeps = number == end >> CHUNK_BITS && end % CHUNK_OFFSETS > 0;
+            let keeps = number == end >> CHUNK_BITS && !end.is_multiple_of(CHUNK_OFFSETS);
             if keeps {
                 let removed = Arc::make_mut(&mut chunk.bits).remove_range((end % CHUNK_OFFSETS) as u32..);
                 forgot |= removed > 0;

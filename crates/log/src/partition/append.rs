@@ -10,7 +10,7 @@ use crate::dead::ranges;
 use crate::entry::{NewBatch, NewRecord};
 use crate::error::AppendError;
 use crate::joined::{JoinedBatch, record_bytes_max};
-use crate::queue::{PlacedBatch, Waiting, WaitingEntry};
+use crate::queue::{PlacedBatch, Waiting, WaitingEntry, Wake};
 
 /// Where an appended batch stands. It may be read and acknowledged once `lsn` is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,25 @@ impl Partition {
     /// # Panics
     /// If the batch is shorter than a record batch's header; the caller has parsed it.
     pub fn append(&self, batch: NewBatch) -> Result<Appended, AppendError> {
+        self.append_and(batch, Wake::Now)
+    }
+
+    /// As [`append`](Self::append), by a caller who has more to append, or can do the commit itself: it must call
+    /// [`Log::commit_queued`] or [`Log::commit_soon`] behind the last one, or the batch waits for others to come.
+    ///
+    /// [`Log::commit_queued`]: crate::Log::commit_queued
+    /// [`Log::commit_soon`]: crate::Log::commit_soon
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    /// As [`append`](Self::append).
+    pub fn append_deferred(&self, batch: NewBatch) -> Result<Appended, AppendError> {
+        self.append_and(batch, Wake::Later)
+    }
+
+    fn append_and(&self, batch: NewBatch, wake: Wake) -> Result<Appended, AppendError> {
         assert!(batch.bytes.len() >= 61, "a record batch has at least its header");
         self.log.space.admit_data(batch.bytes.len() as u64)?;
         let mut state = self.core.lock();
@@ -42,7 +61,7 @@ impl Partition {
         let end_offset = base_offset.plus(i64::from(batch.offset_count));
         let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
         // Still under the partition's lock: no later offset can get an earlier place in the WAL.
-        let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true, wake)?;
         state.next = end_offset;
         if duolog_env::seeded_bug("high_watermark_before_sync") {
             state.high_watermark = end_offset;
@@ -57,6 +76,19 @@ impl Partition {
     /// # Errors
     /// As [`append`](Self::append); the record is then certainly not in the log.
     pub fn append_record(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Now)
+    }
+
+    /// As [`append_record`](Self::append_record), by a caller who has more to append, or can do the commit itself: see
+    /// [`append_deferred`](Self::append_deferred).
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_record_deferred(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Later)
+    }
+
+    fn append_record_and(&self, record: NewRecord<'_>, wake: Wake) -> Result<Appended, AppendError> {
         let bytes_max = record_bytes_max(&record);
         self.log.space.admit_data(bytes_max as u64)?;
         let mut state = self.core.lock();
@@ -75,7 +107,7 @@ impl Partition {
             None => {
                 let batch = Arc::new(JoinedBatch::begin(base_offset, &record, bytes_max, &self.log.queue)?);
                 let waiting = Waiting::Joined { core: self.core.clone(), batch: batch.clone() };
-                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true)?;
+                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true, wake)?;
                 state.joined = Some((lsn, batch));
                 lsn
             }
@@ -102,7 +134,7 @@ impl Partition {
             return Ok(Lsn::ZERO);
         }
         let skip = Waiting::Skip { core: self.core.clone(), from: state.next, to };
-        let lsn = self.log.queue.push(WaitingEntry::One(skip), false)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(skip), false, Wake::Now)?;
         state.next = to;
         Ok(lsn)
     }
@@ -122,7 +154,7 @@ impl Partition {
             return Ok(state.start_lsn);
         }
         let trim = Waiting::Trim { core: self.core.clone(), to };
-        let lsn = self.log.queue.push(WaitingEntry::One(trim), false)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(trim), false, Wake::Now)?;
         state.start_queued = to;
         state.start_lsn = lsn;
         Ok(lsn)
@@ -145,7 +177,7 @@ impl Partition {
             return Ok(Lsn::ZERO);
         }
         let waiting = Waiting::Delete { core: self.core.clone(), ranges: ranges.clone() };
-        let lsn = self.log.queue.push(WaitingEntry::One(waiting), false)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(waiting), false, Wake::Now)?;
         if duolog_env::seeded_bug("delete_visible_before_sync") {
             drop(state);
             let ranges: Vec<_> = ranges::decode(&ranges).filter_map(Result::ok).collect();

@@ -50,9 +50,9 @@ impl TailEntry {
         Self { base, end, lsn, file_seq: 0, position: 0, len: 0, arrival, max_timestamp }
     }
 
-    /// What is left when its records are dead.
+    /// What is left when its records are dead: when they came, retention still asks.
     fn into_gap(self) -> Self {
-        Self::gap(self.base, self.end, self.lsn)
+        Self { file_seq: 0, position: 0, len: 0, ..self }
     }
 
     pub(crate) fn is_gap(&self) -> bool {
@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub start_queued: Offset,
     /// The entry that moved it there.
     pub start_lsn: Lsn,
+    /// Its creation is durable.
+    pub created: bool,
     /// A drop is queued: nothing more may be appended.
     pub closed: bool,
     /// The drop is durable.

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use duolog_env::File;
 use duolog_record::{BatchError, DecodeBudget, rebuild};
 use duolog_types::{Nanos, Offset};
 
@@ -253,6 +254,9 @@ impl Collector {
 fn read_tail(log: &Shared, entries: &[TailEntry], dead: Dead, io: Io) -> Result<Option<Chunk>, ReadError> {
     let mut collector = Collector::new(dead);
     let mut group: Option<(u64, u64, Bytes)> = None;
+    if io == Io::Disk {
+        read_ahead(log, entries.iter());
+    }
     for entry in entries {
         let in_group = |(seq, start, bytes): &(u64, u64, Bytes)| {
             *seq == entry.file_seq && entry.position >= *start && entry.position < start + bytes.len() as u64
@@ -280,6 +284,24 @@ fn read_tail(log: &Shared, entries: &[TailEntry], dead: Dead, io: Io) -> Result<
     Ok(Some(collector.finish()))
 }
 
+/// Has the system fetch batches that fell out of the tail, all at once: the batches of a partition stand scattered over
+/// the WAL, and one read at a time would wait for the disk each time.
+pub(crate) fn read_ahead<'a>(log: &Shared, entries: impl Iterator<Item = &'a TailEntry>) {
+    let mut open: Option<(u64, Arc<dyn File>)> = None;
+    for entry in entries.filter(|entry| !entry.is_gap()) {
+        if log.tail.group_at(entry.file_seq, entry.position).is_some() {
+            continue;
+        }
+        if open.as_ref().is_none_or(|(seq, _)| *seq != entry.file_seq) {
+            let file = log.wal_files.get(entry.file_seq).and_then(|file| file.cached(&*log.env.disk));
+            open = file.map(|file| (entry.file_seq, file));
+        }
+        if let Some((_, file)) = &open {
+            file.will_read(entry.position, u64::from(entry.len));
+        }
+    }
+}
+
 /// Reads a batch that fell out of the tail back from its WAL file.
 pub(crate) fn read_from_wal(log: &Shared, entry: &TailEntry) -> Result<Bytes, ReadError> {
     let Some(file) = log.wal_files.get(entry.file_seq) else {
@@ -288,6 +310,14 @@ pub(crate) fn read_from_wal(log: &Shared, entry: &TailEntry) -> Result<Bytes, Re
             source: io::ErrorKind::NotFound.into(),
         });
     };
+    if let Some(cached) = file.cached(&*log.env.disk) {
+        let mut bytes = vec![0; entry.len as usize];
+        if cached.read_at(&mut bytes, entry.position).is_ok_and(|got| got == bytes.len())
+            && verify_batch(&bytes, entry.base).is_ok()
+        {
+            return Ok(Bytes::from(bytes));
+        }
+    }
     let bytes = file
         .read_range(entry.position, entry.len as usize)
         .map_err(|source| ReadError::Io { path: file.path.clone(), source })?;

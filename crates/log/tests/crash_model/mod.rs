@@ -107,7 +107,7 @@ impl From<Poisoned> for Stopped {
 fn admitted<T>(queued: Result<T, AppendError>) -> Result<Option<T>, Stopped> {
     match queued {
         Ok(queued) => Ok(Some(queued)),
-        Err(AppendError::DiskFull { .. }) => Ok(None),
+        Err(AppendError::DiskFull { .. } | AppendError::Overloaded { .. }) => Ok(None),
         Err(AppendError::Poisoned(reason)) => Err(reason.into()),
         Err(other) => panic!("{other}"),
     }
@@ -218,9 +218,14 @@ impl Workload<'_> {
                 // Most of what a work queue holds dies young; now and then all of a stretch dies.
                 let chosen = &partitions[rng.index(partitions.len())];
                 let (start, end) = (chosen.start().0, chosen.end().0);
-                let from = start + rng.below((end - start).max(1) as u64) as i64;
-                let to = from + 1 + rng.below(8) as i64;
-                let offsets: Vec<i64> = (from..to).filter(|_| !rng.one_in(4)).collect();
+                let all = rng.one_in(4);
+                let (from, to) = if rng.one_in(3) {
+                    (start, end)
+                } else {
+                    let from = start + rng.below((end - start).max(1) as u64) as i64;
+                    (from, from + 1 + rng.below(8) as i64)
+                };
+                let offsets: Vec<i64> = (from..to).filter(|_| all || !rng.one_in(4)).collect();
                 let partition = chosen.id();
                 self.begin(Promise::DeleteSubmitted { partition, offsets: offsets.clone() });
                 let named: RoaringTreemap = offsets.iter().map(|offset| *offset as u64).collect();

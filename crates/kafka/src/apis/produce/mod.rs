@@ -51,7 +51,7 @@ const ZSTD_VERSION: i16 = 7;
 async fn handle(mut call: Call<'_>) -> Handled {
     let arrival = call.door.broker.now();
     let request = call.decode_with(request::decode)?;
-    let context = ProduceContext { arrival, allow_zstd: call.version >= ZSTD_VERSION };
+    let context = ProduceContext { arrival, allow_zstd: call.version >= ZSTD_VERSION, commit_follows: true };
     let refusal = refusal(&request);
     let mut after = Lsn::ZERO;
     let mut responses = Vec::with_capacity(request.topics.len());
@@ -171,7 +171,7 @@ fn failed(index: i32, code: ErrorCode, why: &str) -> PartitionProduceResponse {
 
 fn refused(index: i32, error: &ProduceError) -> PartitionProduceResponse {
     let mut response = failed(index, ErrorCode::from(error), &error.to_string());
-    if let ProduceError::Timestamps { errors } = error {
+    if let ProduceError::Timestamps { errors } | ProduceError::Stream { errors } = error {
         response.record_errors = errors
             .iter()
             .map(|record| {
