@@ -11,12 +11,17 @@ use parking_lot::Mutex;
 
 use crate::catalog::table::CatalogTable;
 use crate::config::ConfigError;
+use crate::consumers::table::ConsumersTable;
+use crate::consumers::{Consumers, StreamConsumers, StreamSource};
 use crate::groups::Groups;
 use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
 use crate::partition::{Counters, PartitionContext};
 use crate::producer_ids::{ProducerIdTable, ProducerIds};
 use crate::retention::ClockGuard;
+use crate::streams::table::StreamsTable;
+use crate::streams::timers::Timers;
+use crate::streams::{Interest, Stream, Streams};
 use crate::{BrokerConfig, Catalog};
 
 /// Everything that the doors work on. Handles, no logic: each handle is documented where it is defined.
@@ -25,9 +30,14 @@ pub struct Broker {
     config: BrokerConfig,
     log: Log,
     context: Arc<PartitionContext>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    streams: Streams,
+    timers: Arc<Timers>,
     producer_ids: ProducerIds,
     groups: Groups,
+    consumers: Consumers,
+    /// One stream gets its consumers at a time.
+    attaching: Mutex<()>,
     clock_guard: Mutex<ClockGuard>,
 }
 
@@ -55,6 +65,12 @@ pub enum OpenError {
         index: usize,
         /// Its number in the log.
         partition: PartitionId,
+    },
+    /// What is stored of streams contradicts itself.
+    #[error("streams: {detail}")]
+    Streams {
+        /// How.
+        detail: String,
     },
     /// The first entry of a new data directory could not be queued.
     #[error(transparent)]
@@ -96,13 +112,27 @@ impl Broker {
         let producers = Arc::new(ProducersTable::new());
         let producer_id_table = Arc::new(ProducerIdTable::default());
         let groups_table = Arc::new(GroupsTable::new(env.clone(), &config.groups));
-        let tables: Vec<Arc<dyn Table>> =
-            vec![catalog_table.clone(), producers.clone(), producer_id_table.clone(), groups_table.clone()];
+        let consumers_table = Arc::new(ConsumersTable::new(env.clone()));
+        let timers = Arc::new(Timers::default());
+        let streams_table = Arc::new(StreamsTable::new(catalog_table.clone(), timers.clone()));
+        let tables: Vec<Arc<dyn Table>> = vec![
+            catalog_table.clone(),
+            producers.clone(),
+            producer_id_table.clone(),
+            groups_table.clone(),
+            consumers_table.clone(),
+            streams_table.clone(),
+        ];
         let log = Log::open(&env, log, tables)?;
         producers.keep_only(|partition| log.partition(partition).is_some());
+        let is_stream =
+            |partition| log.partition(partition).is_some() && catalog_table.lock().is_stream(partition);
+        streams_table.recovered(is_stream).map_err(|detail| OpenError::Streams { detail })?;
         let expiration = config.producer_id_expiration.as_millis();
         let context = Arc::new(PartitionContext {
             producers,
+            streams: streams_table,
+            clock: env.clock.clone(),
             producer_expiration_ms: i64::try_from(expiration).unwrap_or(i64::MAX),
             counters: Counters::default(),
         });
@@ -120,13 +150,65 @@ impl Broker {
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
         let clock_guard = Mutex::new(ClockGuard::new(env.clock.wall(), env.clock.monotonic()));
-        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids, groups, clock_guard }))
+        let consumers = Consumers::open(env.clone(), log.clone(), consumers_table);
+        let catalog = Arc::new(catalog);
+        let streams = Streams::new(catalog.clone(), context.clone());
+        let attaching = Mutex::default();
+        let broker = Arc::new(Self {
+            env,
+            config,
+            log,
+            context,
+            catalog,
+            streams,
+            timers,
+            producer_ids,
+            groups,
+            clock_guard,
+            consumers,
+            attaching,
+        });
+        broker.attach_recovered();
+        Ok(broker)
+    }
+
+    /// Gives the consumers that came back from the log to their streams.
+    fn attach_recovered(&self) {
+        let waiting = self.consumers.unclaimed();
+        if !waiting.is_empty() {
+            let of_them = |stream: &Arc<Stream>| waiting.contains(&stream.partition().id());
+            for stream in self.streams.list(None).iter().filter(|stream| of_them(stream)) {
+                self.consumers_of(stream);
+            }
+        }
+        self.consumers.forget_unclaimed();
+    }
+
+    /// The consumers of a stream, which begins to have some when they are first asked for.
+    pub fn consumers_of(&self, stream: &Arc<Stream>) -> Arc<StreamConsumers> {
+        let partition = stream.partition().id();
+        let found = || self.consumers.of(partition);
+        found().unwrap_or_else(|| {
+            let _attaching = self.attaching.lock();
+            found().unwrap_or_else(|| {
+                let source = StreamSource::new(Arc::clone(stream), partition);
+                let consumers = self.consumers.attach(Arc::new(source));
+                stream.set_interest(Some(Arc::clone(&consumers) as Arc<dyn Interest>));
+                consumers
+            })
+        })
     }
 
     /// Topics, their partitions and configs.
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Streams: topics as JetStream sees them.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// Ids for idempotent producers.
@@ -139,6 +221,12 @@ impl Broker {
     #[must_use]
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// Consumers of streams: what was delivered to whom, and what was acknowledged.
+    #[must_use]
+    pub fn consumers(&self) -> &Consumers {
+        &self.consumers
     }
 
     /// The settings it was opened with.
@@ -202,6 +290,7 @@ impl Broker {
     /// # Errors
     /// The log was or is being poisoned; the next start recovers.
     pub fn close(&self) -> Result<(), Poisoned> {
+        self.consumers.seal();
         self.log.close()
     }
 
@@ -240,9 +329,27 @@ impl Broker {
     }
 
     /// Applies retention and forgets old producers, at the interval of [`BrokerConfig::retention_check_interval`],
-    /// and does for groups what is due, until it is dropped. The server spawns it once.
+    /// and does for groups and consumers what is due, until it is dropped. The server spawns it once.
     pub async fn run_background(self: Arc<Self>) {
-        tokio::join!(self.run_retention(), self.groups.run_timers());
+        tokio::join!(
+            self.run_retention(),
+            self.groups.run_timers(),
+            self.run_streams(),
+            self.consumers.run()
+        );
+    }
+
+    /// Lets go of messages that are too old, when they are.
+    async fn run_streams(&self) {
+        loop {
+            self.timers.wait(&*self.env.clock).await;
+            self.expire_messages();
+        }
+    }
+
+    /// Lets go of the messages that are too old now. `run_background` does it in time; a test without one may itself.
+    pub fn expire_messages(&self) {
+        crate::streams::expire_due(&self.timers, self.env.clock.wall());
     }
 
     async fn run_retention(self: &Arc<Self>) {

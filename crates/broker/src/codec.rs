@@ -95,6 +95,12 @@ impl Writer {
         self
     }
 
+    pub(crate) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.varint(value.len() as u64);
+        self.0.put_slice(value);
+        self
+    }
+
     pub(crate) fn topic_id(&mut self, value: TopicId) -> &mut Self {
         self.0.put_slice(&value.0);
         self
@@ -121,6 +127,11 @@ impl<'a> Reader<'a> {
             return Err(CodecError::TooNew { found, known });
         }
         Ok((reader, found))
+    }
+
+    /// The next byte, which stays.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
     }
 
     fn take<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], CodecError> {
@@ -166,6 +177,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn str(&mut self, field: &'static str) -> Result<&'a str, CodecError> {
         let start = self.at;
+        std::str::from_utf8(self.bytes(field)?).map_err(|_| CodecError::Invalid { field, at: start })
+    }
+
+    pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], CodecError> {
+        let start = self.at;
         let length = self.varint(field)?;
         let left = self.bytes.len() - self.at;
         let length = usize::try_from(length)
@@ -174,7 +190,7 @@ impl<'a> Reader<'a> {
             .ok_or(CodecError::Short { field, at: start })?;
         let taken = &self.bytes[self.at..self.at + length];
         self.at += length;
-        std::str::from_utf8(taken).map_err(|_| CodecError::Invalid { field, at: start })
+        Ok(taken)
     }
 
     pub(crate) fn topic_id(&mut self, field: &'static str) -> Result<TopicId, CodecError> {

@@ -11,6 +11,7 @@
 //!         │    └─ Topic ── Partition    produce · fetch · offsets     the producer window, under one short lock
 //!         ├─ producer_ids()  ids that are never given twice           one WAL entry for each block
 //!         ├─ groups()        consumer groups and their offsets        one WAL entry for each step
+//!         ├─ consumers()     deliveries to consumers of streams       one WAL entry for each step
 //!         └─ run_background  retention, expiry of producers, timers of groups
 //! ```
 //!
@@ -24,21 +25,25 @@ mod broker;
 pub mod catalog;
 mod codec;
 pub mod config;
+pub mod consumers;
 pub mod groups;
 pub mod partition;
 mod producer_ids;
 pub mod retention;
 mod settings;
+pub mod streams;
 mod tables;
 
 pub use broker::{Broker, BrokerStats, OpenError};
 pub use catalog::{Catalog, Topic};
+pub use consumers::{Consumer, Consumers};
 pub use duolog_log::{
-    AppendError, DamagePolicy, Durability, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport,
-    Watch, WatchGuard,
+    AppendError, DamagePolicy, Durability, Entry, Extent, LogConfig, LogStats, Poisoned, ReadError,
+    RecoveryReport, Watch, WatchGuard,
 };
 pub use duolog_types::Lsn;
 pub use groups::{Answer, Groups, GroupsConfig};
 pub use partition::Partition;
 pub use producer_ids::{NewProducerId, ProducerIds};
 pub use settings::BrokerConfig;
+pub use streams::{Stream, Streams};

@@ -13,3 +13,8 @@ pub(crate) const PRODUCERS: TableId = TableId(2);
 pub(crate) const GROUPS: TableId = TableId(3);
 /// The end of the last reserved block of producer ids. One shard.
 pub(crate) const PRODUCER_IDS: TableId = TableId(4);
+/// Streams: index of subjects and messages, dedup windows. Shards: given as pieces come, each names what it holds
+/// (`streams::table`). Configurations stand in the catalog.
+pub(crate) const STREAMS: TableId = TableId(5);
+/// Consumers of streams: their configurations and what was delivered and acknowledged. Shards: `consumers::table`.
+pub(crate) const CONSUMERS: TableId = TableId(7);

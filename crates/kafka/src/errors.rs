@@ -175,6 +175,7 @@ impl From<&ProduceError> for ErrorCode {
             | ProduceError::Control
             | ProduceError::NegativeSequence { .. }
             | ProduceError::NegativeEpoch { .. }
+            | ProduceError::Stream { .. }
             | ProduceError::Invalid { .. } => Self::InvalidRecord,
             ProduceError::Corrupt { .. } => Self::CorruptMessage,
             ProduceError::TooLarge { .. } => Self::MessageTooLarge,
@@ -229,7 +230,9 @@ impl From<&DeleteRecordsError> for ErrorCode {
 impl From<&CreateTopicError> for ErrorCode {
     fn from(error: &CreateTopicError) -> Self {
         match error {
-            CreateTopicError::InvalidName(_) | CreateTopicError::Collides { .. } => Self::InvalidTopic,
+            CreateTopicError::InvalidName(_)
+            | CreateTopicError::Collides { .. }
+            | CreateTopicError::SubjectsOverlap { .. } => Self::InvalidTopic,
             CreateTopicError::Exists { .. } => Self::TopicAlreadyExists,
             CreateTopicError::InvalidPartitions { .. } => Self::InvalidPartitions,
             CreateTopicError::InvalidReplicationFactor { .. } => Self::InvalidReplicationFactor,
@@ -254,7 +257,9 @@ impl From<&CreatePartitionsError> for ErrorCode {
     fn from(error: &CreatePartitionsError) -> Self {
         match error {
             CreatePartitionsError::Unknown { .. } => Self::UnknownTopicOrPartition,
-            CreatePartitionsError::InvalidPartitions { .. } => Self::InvalidPartitions,
+            CreatePartitionsError::InvalidPartitions { .. } | CreatePartitionsError::OneStream { .. } => {
+                Self::InvalidPartitions
+            }
             CreatePartitionsError::InvalidAssignment { .. } => Self::InvalidReplicaAssignment,
             CreatePartitionsError::Log(error) => error.into(),
         }
@@ -268,7 +273,7 @@ impl From<&AlterConfigError> for ErrorCode {
             AlterConfigError::DuplicateKey { .. } | AlterConfigError::NullValue { .. } => {
                 Self::InvalidRequest
             }
-            AlterConfigError::Config(_) => Self::InvalidConfig,
+            AlterConfigError::Config(_) | AlterConfigError::SubjectsOverlap { .. } => Self::InvalidConfig,
             AlterConfigError::Log(error) => error.into(),
         }
     }

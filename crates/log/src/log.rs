@@ -223,7 +223,7 @@ impl Log {
 }
 
 impl Shared {
-    fn submit(self: &Arc<Self>, entry: Entry) -> Result<Lsn, AppendError> {
+    pub(crate) fn submit(self: &Arc<Self>, entry: Entry) -> Result<Lsn, AppendError> {
         let mut frames = Vec::with_capacity(entry.frames.len());
         for frame in entry.frames {
             frames.push(match frame {

@@ -16,7 +16,7 @@ pub struct TableId(pub u16);
 pub struct ShardSnapshot {
     /// The newest entry whose change the bytes include; later ones are applied on top at recovery.
     pub as_of: Lsn,
-    /// The state, in the table's own versioned encoding.
+    /// The state, in the table's own versioned encoding. Empty: the shard is no more, and isn't restored again.
     pub bytes: Bytes,
 }
 
@@ -62,4 +62,15 @@ pub trait Table: Send + Sync {
 
     /// The shard's state now. Called for shards that changed since their last snapshot.
     fn snapshot(&self, shard: u32) -> ShardSnapshot;
+
+    /// Shards that changed since their last snapshot, of which the log doesn't know by [`shard_of`](Table::shard_of) or
+    /// by a frame: asked once at each checkpoint, behind whatever moved to segments. Their snapshots may be taken here,
+    /// all at one moment, and handed out by [`snapshot`](Table::snapshot).
+    fn changed_shards(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// The snapshots of the shards last asked for are in force. If this isn't called before the next
+    /// [`changed_shards`](Table::changed_shards), that checkpoint failed, and they have to be named again.
+    fn checkpointed(&self) {}
 }

@@ -13,6 +13,7 @@ pub mod encode;
 pub mod error;
 pub mod headers;
 pub mod info;
+pub mod jetstream;
 pub mod parser;
 pub mod subject;
 

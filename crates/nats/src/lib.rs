@@ -13,6 +13,7 @@
 
 pub mod config;
 pub mod door;
+pub mod jetstream;
 pub mod metrics;
 pub mod replies;
 pub mod router;
@@ -23,6 +24,7 @@ mod verbs;
 
 pub use config::{Auth, NatsConfig, Secret};
 pub use door::Door;
+pub use jetstream::JetStream;
 pub use metrics::NatsMetrics;
 pub use replies::{Durability, Replies};
 pub use router::{Handler, Inbound, Origin, Router};

@@ -95,6 +95,7 @@ pub fn nats_config(config: &Config) -> NatsConfig {
     };
     NatsConfig {
         server_name: nats.server_name.clone(),
+        jetstream: Some(duolog_nats::jetstream::API_LEVEL),
         host: nats.listen.as_ref().map_or_else(String::new, |listen| listen.host.clone()),
         auth,
         max_control_line: bytes(nats.max_control_line),

@@ -15,7 +15,8 @@ use duolog_admin::{AdminConfig, Health, Metrics, Readiness};
 use duolog_broker::{Broker, BrokerConfig, LogConfig, OpenError, Poisoned};
 use duolog_env::Env;
 use duolog_kafka::Kafka;
-use duolog_nats::{Nats, Replies, Router};
+use duolog_nats::jetstream::Identity;
+use duolog_nats::{JetStream, Nats, Replies, Router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -148,6 +149,8 @@ struct Running {
     nats: Option<Door>,
     http: Door,
     replies: JoinHandle<()>,
+    /// Answers as long as it is here.
+    _jetstream: Option<Arc<JetStream>>,
     background: JoinHandle<()>,
 }
 
@@ -185,6 +188,11 @@ impl Running {
             .map(|nats| Nats::new(nats, broker.env(), &router, mapping::nats_config(config)))
             .transpose()
             .map_err(|source| ServeError::System { what: "the nats listener's address", source })?;
+        let replies = Arc::new(Replies::new());
+        let jetstream = match &nats {
+            Some(nats) => Some(start_jetstream(nats, &router, &replies, &broker)?),
+            None => None,
+        };
         metrics::register_broker(&pages, &broker);
         metrics::register_kafka(&pages, kafka.metrics());
         if let Some(nats) = &nats {
@@ -203,10 +211,10 @@ impl Running {
         let text = ready.text();
         let kafka = Door::open(|stopped| kafka.serve(until_true(stopped)));
         let nats = nats.map(|nats| Door::open(|stopped| nats.serve(until_true(stopped))));
-        let replies = tokio::spawn(send_replies(Replies::new(), router, Arc::clone(&broker)));
+        let replies = tokio::spawn(send_replies(replies, router, Arc::clone(&broker)));
         let background = tokio::spawn(Arc::clone(&broker).run_background());
         announce(&text);
-        Ok(Self { broker, health, kafka, nats, http, replies, background })
+        Ok(Self { broker, health, kafka, nats, http, replies, _jetstream: jetstream, background })
     }
 
     /// Lets requests finish, then closes the log, unless that is what failed; http answers to the last.
@@ -230,8 +238,27 @@ impl Running {
     }
 }
 
+/// JetStream behind the NATS door.
+fn start_jetstream(
+    nats: &Nats,
+    router: &Arc<Router>,
+    replies: &Arc<Replies>,
+    broker: &Arc<Broker>,
+) -> Result<Arc<JetStream>, ServeError> {
+    let info = nats.door().server_info();
+    let identity = Identity {
+        server_name: info.server_name.clone(),
+        version: info.version.clone(),
+        api_level: info.api_lvl,
+    };
+    JetStream::start(broker, router, replies, identity).map_err(|error| ServeError::System {
+        what: "jetstream's subjects",
+        source: std::io::Error::other(error),
+    })
+}
+
 /// Sends what the NATS door may say only once it is durable.
-async fn send_replies(replies: Replies, router: Arc<Router>, broker: Arc<Broker>) {
+async fn send_replies(replies: Arc<Replies>, router: Arc<Router>, broker: Arc<Broker>) {
     replies.run(&router, &*broker).await;
 }
 

@@ -10,7 +10,7 @@ const LINES: &[&[&str]] = &[
     &["server"],
     &["cli", "kafka", "nats", "admin"],
     &["broker"],
-    &["groups", "log"],
+    &["groups", "delivery", "log"],
     &["record", "nats-wire"],
     &["env"],
     &["types"],
@@ -27,6 +27,11 @@ const NEVER: &[(&str, &str)] = &[
     ("cli", "log"),
     ("groups", "env"),
     ("groups", "record"),
+    ("groups", "delivery"),
+    ("delivery", "groups"),
+    ("delivery", "env"),
+    ("delivery", "record"),
+    ("delivery", "log"),
 ];
 
 fn dependencies() -> BTreeMap<String, Vec<String>> {

@@ -10,5 +10,5 @@ mod time;
 pub use ids::{
     GroupId, MemberId, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, PartitionId, ProducerEpoch, ProducerId, TopicId,
 };
-pub use position::{LeaderEpoch, Lsn, Offset};
+pub use position::{LeaderEpoch, Lsn, Offset, Sequence};
 pub use time::{Nanos, TimestampMs};

@@ -56,6 +56,20 @@ pub enum CreateTopicError {
         /// The topic that is there.
         existing: Arc<str>,
     },
+    /// `INVALID_TOPIC_EXCEPTION`: as a root of subjects it would overlap with a stream; `nats.bind=false` makes it all
+    /// the same.
+    #[error(
+        "topic {name} would take the subjects {name} and {name}.>, and stream {stream} takes {subject}; \
+         set nats.bind=false to make it without subjects"
+    )]
+    SubjectsOverlap {
+        /// The name asked for.
+        name: String,
+        /// The stream that is there.
+        stream: Arc<str>,
+        /// Its subject.
+        subject: String,
+    },
     /// `TOPIC_ALREADY_EXISTS`.
     #[error("topic {name} already exists")]
     Exists {
@@ -138,6 +152,12 @@ pub enum CreatePartitionsError {
         /// The most that are possible now.
         limit: u32,
     },
+    /// `INVALID_PARTITIONS`: a stream is one ordered sequence.
+    #[error("{name} is a stream that was made through NATS: it has one partition for ever")]
+    OneStream {
+        /// The name asked for.
+        name: String,
+    },
     /// `INVALID_REPLICA_ASSIGNMENT`.
     #[error("replica assignment of partition {partition}: {problem}")]
     InvalidAssignment {
@@ -176,6 +196,14 @@ pub enum AlterOp {
 /// Why a config was not changed. Nothing of the request took effect.
 #[derive(Debug, thiserror::Error)]
 pub enum AlterConfigError {
+    /// `INVALID_CONFIG`: `nats.bind=true`, and a stream takes the topic's subjects.
+    #[error("the topic can't be bound to its subjects: stream {stream} takes {subject}")]
+    SubjectsOverlap {
+        /// The stream that is there.
+        stream: Arc<str>,
+        /// Its subject.
+        subject: String,
+    },
     /// `UNKNOWN_TOPIC_OR_PARTITION`.
     #[error("there is no topic {name}")]
     Unknown {

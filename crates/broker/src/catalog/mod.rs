@@ -11,6 +11,7 @@
 mod change;
 mod names;
 mod plan;
+mod streams;
 pub(crate) mod table;
 mod topic;
 
@@ -33,6 +34,8 @@ pub(crate) use topic::TopicRecord;
 
 use crate::config::{ConfigEntry, TopicConfig, TopicDefaults, describe_broker, describe_topic, plan_change};
 use crate::partition::{Partition, PartitionContext, TopicShared};
+use crate::streams::matcher::{Matcher, can_be_root};
+use crate::streams::{Origin, Stream};
 use crate::{BrokerConfig, Groups, OpenError};
 use names::collision_key;
 use table::{CLUSTER_SHARD, CatalogTable, cluster_frame, deleted_frame, shard_of, topic_frame};
@@ -47,6 +50,8 @@ pub struct Catalog {
     context: Arc<PartitionContext>,
     groups: Groups,
     index: RwLock<Index>,
+    /// Which subjects are whose.
+    subjects: RwLock<Matcher<Arc<Stream>, TopicId>>,
     cluster_id: String,
 }
 
@@ -102,9 +107,12 @@ impl Catalog {
         TopicConfig::new(Vec::new(), &defaults)?
             .check_message_bytes(settings.message_bytes_max, &defaults)?;
         let mut index = Index::default();
+        let mut subjects = Matcher::default();
         let mut state = table.lock();
         for record in state.topics() {
-            index.put(Arc::new(recovered(record, &log, &defaults, &context)?));
+            let topic = Arc::new(recovered(record, &log, &defaults, &context)?);
+            streams::bind(&mut subjects, &topic);
+            index.put(topic);
         }
         let cluster_id = match state.cluster_id {
             Some(id) => id,
@@ -119,8 +127,9 @@ impl Catalog {
         };
         drop(state);
         let index = RwLock::new(index);
+        let subjects = RwLock::new(subjects);
         let cluster_id = base64url(cluster_id);
-        Ok(Self { env, log, settings, defaults, table, context, groups, index, cluster_id })
+        Ok(Self { env, log, settings, defaults, table, context, groups, index, subjects, cluster_id })
     }
 
     /// The topic of a name.
@@ -204,6 +213,7 @@ impl Catalog {
             replication_factor: plan.replication_factor,
             created: self.env.clock.wall(),
             overrides: plan.config.overrides().clone(),
+            stream: None,
         });
         let mut entry = Entry::new().state(table::CATALOG_TABLE, shard_of(record.id), topic_frame(&record));
         for partition in &record.partitions {
@@ -215,8 +225,15 @@ impl Catalog {
         let shared = TopicShared::new(record.name.clone(), record.id, plan.config);
         let partitions = self.handles(&record.partitions, 0, &shared);
         let config = shared.config();
-        let topic = Arc::new(Topic { record, partitions, shared, config: config.clone(), changed: lsn });
-        self.index.write().put(topic.clone());
+        let topic = Arc::new(Topic {
+            record,
+            partitions,
+            shared,
+            config: config.clone(),
+            changed: lsn,
+            stream: None,
+        });
+        self.install(&topic);
         Ok(Created {
             topic: Some(topic),
             partitions: plan.partitions,
@@ -235,7 +252,9 @@ impl Catalog {
         if let Some(topic) = self.topic(name) {
             return Ok(topic);
         }
-        match self.create(&NewTopic { name: name.to_owned(), ..NewTopic::default() }) {
+        // A typo of a Kafka client must not take subjects away from core NATS.
+        let configs = vec![("nats.bind".to_owned(), Some("false".to_owned()))];
+        match self.create(&NewTopic { name: name.to_owned(), configs, ..NewTopic::default() }) {
             Ok(Created { topic: Some(topic), .. }) => Ok(topic),
             // Somebody else was faster.
             Ok(Created { topic: None, .. }) | Err(CreateTopicError::Exists { .. }) => {
@@ -258,9 +277,10 @@ impl Catalog {
         }
         let lsn = self.log.submit(entry)?;
         state.remove(id, lsn);
-        self.index.write().remove(&topic, lsn);
+        self.uninstall(&topic, lsn);
         for partition in topic.partitions() {
             self.context.producers.forget(partition.id());
+            self.context.streams.forget(partition.id());
         }
         drop(state);
         // An entry of their own: should a crash come between, the next start does it.
@@ -281,6 +301,9 @@ impl Catalog {
         let topic = self
             .topic(&new.topic)
             .ok_or_else(|| CreatePartitionsError::Unknown { name: new.topic.clone() })?;
+        if topic.stream.is_some() {
+            return Err(CreatePartitionsError::OneStream { name: new.topic.clone() });
+        }
         let added = self.plan_partitions(&topic, new)?;
         if validate_only {
             return Ok(topic.changed());
@@ -305,8 +328,9 @@ impl Catalog {
             shared: topic.shared.clone(),
             config: topic.config.clone(),
             changed: lsn,
+            stream: None,
         };
-        self.index.write().put(Arc::new(topic));
+        self.install(&Arc::new(topic));
         Ok(lsn)
     }
 
@@ -327,6 +351,12 @@ impl Catalog {
         if config.max_message_bytes != topic.config.max_message_bytes {
             config.check_message_bytes(self.settings.message_bytes_max, &self.defaults)?;
         }
+        if config.nats_bind && !topic.config.nats_bind && topic.stream.is_none() && can_be_root(name) {
+            let overlap = self.subjects.read().overlap_of_root(name);
+            if let Some((stream, subject)) = overlap {
+                return Err(AlterConfigError::SubjectsOverlap { stream, subject });
+            }
+        }
         if validate_only || config == *topic.config {
             return Ok(topic.changed());
         }
@@ -345,8 +375,9 @@ impl Catalog {
             shared: topic.shared.clone(),
             config: topic.shared.config(),
             changed: lsn,
+            stream: topic.stream.clone(),
         };
-        self.index.write().put(Arc::new(topic));
+        self.install(&Arc::new(topic));
         Ok(lsn)
     }
 
@@ -421,7 +452,18 @@ fn recovered(
         };
         partitions.push(Arc::new(Partition::new(log, index, shared.clone(), context.clone())));
     }
-    Ok(Topic { record: record.clone(), partitions, config: shared.config(), shared, changed: Lsn::ZERO })
+    let stream = record
+        .stream
+        .as_ref()
+        .map(|config| Stream::open(record, config, &partitions[0], Origin::Nats, context));
+    Ok(Topic {
+        record: record.clone(),
+        partitions,
+        config: shared.config(),
+        shared,
+        changed: Lsn::ZERO,
+        stream,
+    })
 }
 
 /// A random version 4 UUID that, in Kafka's base64 form, doesn't begin with a dash (tools would take it for a

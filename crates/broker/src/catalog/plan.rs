@@ -63,6 +63,7 @@ impl Catalog {
             .ok_or(CreateTopicError::InvalidPartitions { requested, limit })?;
         let config = TopicConfig::new(overrides_of(&new.configs)?, &self.defaults)?;
         config.check_message_bytes(self.settings.message_bytes_max, &self.defaults)?;
+        self.check_root(&new.name, &config)?;
         Ok(TopicPlan { partitions, replication_factor, config })
     }
 

@@ -9,11 +9,12 @@
 //!                                       kind 3: cluster id, body = 16 bytes
 //! snapshot   version · count · topics   (shard 64: version · 16 bytes)
 //! topic      id · name · ranges of partition ids (first, count) · replication factor · created · overrides
+//!            · since version 2: flag and configuration of the stream that it is (`streams::stored_config`)
 //! ```
 //!
 //! Partition ids of one topic are reserved in runs, so ten thousand partitions take a few bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,10 +24,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::topic::TopicRecord;
 use crate::codec::{CodecError, Reader, Writer};
+use crate::streams::stored_config;
 pub(crate) use crate::tables::CATALOG as CATALOG_TABLE;
 use crate::tables::CATALOG;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const TOPIC_SHARDS: u32 = 64;
 pub(crate) const CLUSTER_SHARD: u32 = TOPIC_SHARDS;
 
@@ -49,6 +51,8 @@ pub(crate) struct CatalogTable {
 pub(crate) struct State {
     shards: Vec<Shard>,
     pub(crate) cluster_id: Option<[u8; 16]>,
+    /// Partitions of topics that are streams.
+    streams: HashSet<PartitionId>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +70,7 @@ pub(crate) fn shard_of(id: TopicId) -> u32 {
 impl Default for CatalogTable {
     fn default() -> Self {
         let shards = (0..=TOPIC_SHARDS).map(|_| Shard::default()).collect();
-        Self { state: Mutex::new(State { shards, cluster_id: None }) }
+        Self { state: Mutex::new(State { shards, cluster_id: None, streams: HashSet::new() }) }
     }
 }
 
@@ -81,6 +85,7 @@ impl CatalogTable {
 impl State {
     /// Takes over a topic that `lsn` made or changed.
     pub(crate) fn put(&mut self, record: Arc<TopicRecord>, lsn: Lsn) {
+        self.note_stream(&record);
         let shard = self.shard_mut(shard_of(record.id));
         shard.topics.insert(record.id, record);
         shard.as_of = lsn;
@@ -89,8 +94,22 @@ impl State {
     /// Takes away a topic that `lsn` deleted.
     pub(crate) fn remove(&mut self, id: TopicId, lsn: Lsn) {
         let shard = self.shard_mut(shard_of(id));
-        shard.topics.remove(&id);
+        let gone = shard.topics.remove(&id);
         shard.as_of = lsn;
+        for partition in gone.iter().flat_map(|record| &record.partitions) {
+            self.streams.remove(partition);
+        }
+    }
+
+    fn note_stream(&mut self, record: &TopicRecord) {
+        if record.stream.is_some() {
+            self.streams.extend(&record.partitions);
+        }
+    }
+
+    /// Whether a partition is a stream made through NATS.
+    pub(crate) fn is_stream(&self, partition: PartitionId) -> bool {
+        self.streams.contains(&partition)
     }
 
     /// Takes over the cluster's id.
@@ -151,7 +170,7 @@ impl Table for CatalogTable {
 
 impl State {
     fn restore(&mut self, shard: u32, snapshot: &[u8]) -> Result<(), CodecError> {
-        let (mut reader, _) = Reader::new(snapshot, VERSION)?;
+        let (mut reader, version) = Reader::new(snapshot, VERSION)?;
         if shard == CLUSTER_SHARD {
             self.cluster_id = Some(reader.topic_id("cluster id")?.0);
             return reader.finish();
@@ -161,10 +180,11 @@ impl State {
         }
         let mut topics = BTreeMap::new();
         for _ in 0..reader.varint("topic count")? {
-            let topic = take_topic(&mut reader)?;
+            let topic = take_topic(&mut reader, version)?;
             if shard_of(topic.id) != shard {
                 return Err(reader.invalid("topic id"));
             }
+            self.note_stream(&topic);
             topics.insert(topic.id, Arc::new(topic));
         }
         reader.finish()?;
@@ -173,10 +193,10 @@ impl State {
     }
 
     fn apply(&mut self, shard: u32, frame: &[u8], lsn: Lsn) -> Result<(), CodecError> {
-        let (mut reader, _) = Reader::new(frame, VERSION)?;
+        let (mut reader, version) = Reader::new(frame, VERSION)?;
         match reader.u8("kind")? {
             KIND_TOPIC if shard < TOPIC_SHARDS => {
-                let topic = take_topic(&mut reader)?;
+                let topic = take_topic(&mut reader, version)?;
                 if shard_of(topic.id) != shard {
                     return Err(reader.invalid("topic id"));
                 }
@@ -225,9 +245,13 @@ fn put_topic(writer: &mut Writer, topic: &TopicRecord) {
     for (key, value) in &topic.overrides {
         writer.str(key).str(value);
     }
+    writer.u8(u8::from(topic.stream.is_some()));
+    if let Some(stream) = &topic.stream {
+        stored_config::put(writer, stream);
+    }
 }
 
-fn take_topic(reader: &mut Reader<'_>) -> Result<TopicRecord, CodecError> {
+fn take_topic(reader: &mut Reader<'_>, version: u8) -> Result<TopicRecord, CodecError> {
     let id = reader.topic_id("topic id")?;
     let name = Arc::from(reader.str("topic name")?);
     let mut partitions = Vec::new();
@@ -247,7 +271,15 @@ fn take_topic(reader: &mut Reader<'_>) -> Result<TopicRecord, CodecError> {
         let key = Arc::from(reader.str("config name")?);
         overrides.push((key, Arc::from(reader.str("config value")?)));
     }
-    Ok(TopicRecord { id, name, partitions, replication_factor, created, overrides })
+    let stream = match version {
+        1 => None,
+        _ if reader.u8("stream flag")? == 0 => None,
+        _ => Some(Arc::new(stored_config::take(reader)?)),
+    };
+    if stream.is_some() && partitions.len() != 1 {
+        return Err(reader.invalid("partition count"));
+    }
+    Ok(TopicRecord { id, name, partitions, replication_factor, created, overrides, stream })
 }
 
 /// Runs of consecutive ids: first and count.
@@ -285,6 +317,7 @@ mod tests {
                     .into_iter()
                     .map(|(key, value)| (Arc::from(key), Arc::from(value)))
                     .collect(),
+                stream: None,
             },
         )
     }

@@ -7,6 +7,7 @@ use duolog_types::{Lsn, Nanos, PartitionId, TopicId};
 use crate::Partition;
 use crate::config::TopicConfig;
 use crate::partition::TopicShared;
+use crate::streams::{Stream, StreamConfig};
 
 /// What of a topic is stored: the catalog's frames and snapshots hold this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) struct TopicRecord {
     pub(crate) created: Nanos,
     /// What differs from the defaults, sorted by key.
     pub(crate) overrides: Vec<(Arc<str>, Arc<str>)>,
+    /// The stream that it is, if it was made through NATS: it has one partition then.
+    pub(crate) stream: Option<Arc<StreamConfig>>,
 }
 
 /// A topic as it was at one moment. A change makes a new one; the handles of its partitions are shared.
@@ -29,6 +32,7 @@ pub struct Topic {
     /// What its partitions share with it.
     pub(crate) shared: Arc<TopicShared>,
     pub(crate) changed: Lsn,
+    pub(crate) stream: Option<Arc<Stream>>,
 }
 
 impl Topic {
@@ -72,6 +76,12 @@ impl Topic {
     #[must_use]
     pub fn created(&self) -> Nanos {
         self.record.created
+    }
+
+    /// The stream that it is, if it was made through NATS.
+    #[must_use]
+    pub fn stream(&self) -> Option<&Arc<Stream>> {
+        self.stream.as_ref()
     }
 
     /// Its newest change: a reply that reveals the topic waits for this to be durable.

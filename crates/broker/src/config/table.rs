@@ -152,6 +152,9 @@ pub const TOPIC_CONFIGS: &[ConfigDef] = &[
     def("min.insync.replicas", Int, "1", Whole(1, INT_MAX),
         NoEffect("there is one replica, and more than there are can't be waited for; what is acknowledged is on stable storage"),
         Some("min.insync.replicas"), "How many replicas must have a record before acks=all is answered."),
+    def("nats.bind", Boolean, "true", Flag, Obeyed,
+        None, "Whether NATS clients reach the topic by subjects: its name is the first token, the record's key the rest. \
+         Topics that a client's typo made (auto.create.topics.enable) say false."),
     def("preallocate", Boolean, "false", Flag, NoEffect("the log preallocates its write-ahead files only"),
         Some("log.preallocate"), "Whether a new segment's file gets its full size at once."),
     def("remote.copy.lag.bytes", Long, "0", Whole(-1, LONG), NoEffect(NO_TIERED),

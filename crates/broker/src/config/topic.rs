@@ -62,6 +62,8 @@ pub struct TopicConfig {
     pub timestamp_after_max_ms: Option<i64>,
     /// The codec in which batches are stored; `None` is the producer's (`compression.type`).
     pub compression: Option<Compression>,
+    /// Whether the topic is bound to the subjects that begin with its name (`nats.bind`).
+    pub nats_bind: bool,
 }
 
 impl TopicConfig {
@@ -109,6 +111,7 @@ impl TopicConfig {
                 "zstd" => Some(Compression::Zstd),
                 _ => None,
             },
+            nats_bind: value("nats.bind") == "true",
         };
         Ok(Self { overrides, ..read })
     }

@@ -18,7 +18,7 @@ mod entry;
 mod memory;
 mod shard;
 pub(crate) mod table;
-mod timers;
+pub(crate) mod timers;
 
 use std::sync::Arc;
 

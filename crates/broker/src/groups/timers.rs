@@ -16,7 +16,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 
 /// The shards' deadlines, and the one that is being waited for.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     /// Microseconds of the monotonic clock.
     deadlines: [AtomicU64; SHARDS as usize],
     /// What [`Alarm::due`] waits for: later deadlines needn't wake it.
@@ -33,7 +33,7 @@ impl Default for Alarm {
 
 impl Alarm {
     /// A shard's next deadline. Call it under the shard's lock.
-    pub(super) fn set(&self, shard: u32, deadline: Option<Duration>) {
+    pub(crate) fn set(&self, shard: u32, deadline: Option<Duration>) {
         let at = deadline.map_or(NEVER, |at| micros(at.saturating_add(Duration::from_nanos(999))));
         self.deadlines[shard as usize].store(at, SeqCst);
         // Stored before `armed` is read, and `due` raises `armed` before it reads: one of both sees the other.
@@ -43,12 +43,12 @@ impl Alarm {
     }
 
     /// Whether a shard's deadline has come.
-    pub(super) fn is_due(&self, shard: u32, now: Duration) -> bool {
+    pub(crate) fn is_due(&self, shard: u32, now: Duration) -> bool {
         self.deadlines[shard as usize].load(SeqCst) <= micros(now)
     }
 
     /// Ends when a deadline has come.
-    pub(super) async fn due(&self, clock: &dyn Clock) {
+    pub(crate) async fn due(&self, clock: &dyn Clock) {
         loop {
             self.armed.store(NEVER, SeqCst);
             let first = self.deadlines.iter().map(|at| at.load(SeqCst)).min().unwrap_or(NEVER);

@@ -10,8 +10,8 @@ mod produce;
 pub(crate) mod producers;
 pub(crate) mod table;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use duolog_log::{Extent, Watch, WatchGuard};
 use duolog_types::{LeaderEpoch, Lsn, Offset, PartitionId, ProducerEpoch, ProducerId, TimestampMs, TopicId};
@@ -22,6 +22,8 @@ pub use offsets::{DeleteRecordsError, Deleted, EpochError, FoundOffset, OffsetEr
 pub use produce::{ProduceContext, ProduceError, Produced, RecordError, RecordProblem};
 
 use crate::config::TopicConfig;
+use crate::streams::core::StreamCore;
+use crate::streams::table::StreamsTable;
 use producers::Producers;
 use table::ProducersTable;
 
@@ -35,6 +37,8 @@ pub struct Partition {
     topic: Arc<TopicShared>,
     context: Arc<PartitionContext>,
     producers: Arc<Mutex<Producers>>,
+    /// The stream that it is, if anybody made or asked for one: what is produced is told it.
+    stream: OnceLock<Arc<StreamCore>>,
 }
 
 /// What all partitions of a topic share.
@@ -62,6 +66,8 @@ impl TopicShared {
 /// What all partitions of the broker share.
 pub(crate) struct PartitionContext {
     pub(crate) producers: Arc<ProducersTable>,
+    pub(crate) streams: Arc<StreamsTable>,
+    pub(crate) clock: Arc<dyn duolog_env::Clock>,
     /// How long a producer is remembered, milliseconds.
     pub(crate) producer_expiration_ms: i64,
     pub(crate) counters: Counters,
@@ -111,7 +117,7 @@ impl Partition {
         context: Arc<PartitionContext>,
     ) -> Self {
         let producers = context.producers.of(log.id());
-        let partition = Self { log, index, topic, context, producers };
+        let partition = Self { log, index, topic, context, producers, stream: OnceLock::new() };
         partition.apply_config();
         partition
     }
@@ -215,6 +221,22 @@ impl Partition {
     #[must_use]
     pub fn producer_count(&self) -> usize {
         self.producers.lock().len()
+    }
+
+    /// Has the stream that it is told of what is produced from now on.
+    pub(crate) fn set_stream(&self, stream: Arc<StreamCore>) {
+        let _producing = self.producers.lock();
+        let _ = self.stream.set(stream);
+    }
+
+    /// The stream that it is, if it was made through NATS.
+    fn stream(&self) -> Option<&Arc<StreamCore>> {
+        self.stream.get()
+    }
+
+    /// The log's own handle.
+    pub(crate) fn log(&self) -> &duolog_log::Partition {
+        &self.log
     }
 
     /// Tells the log what it must know of the topic's configs. All else is asked for when it is needed.

@@ -169,7 +169,11 @@ impl Partition {
         if to < Offset::ZERO || to > high_watermark {
             return Err(DeleteRecordsError::OutOfRange { to, log_start, high_watermark });
         }
-        let lsn = self.log.trim(to)?;
+        let lsn = match self.stream() {
+            // Its index goes with it.
+            Some(core) => core.trim(to)?,
+            None => self.log.trim(to)?,
+        };
         Ok(Deleted { log_start: log_start.max(to), lsn })
     }
 }

@@ -62,6 +62,11 @@ pub enum RecordProblem {
         /// The latest that is allowed.
         latest: TimestampMs,
     },
+    /// The stream that the topic is, made through NATS, doesn't take it.
+    Stream {
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for RecordProblem {
@@ -72,6 +77,7 @@ impl fmt::Display for RecordProblem {
                 "timestamp {} is out of range, it should be between {} and {}",
                 timestamp.0, earliest.0, latest.0
             ),
+            Self::Stream { reason } => f.write_str(reason),
         }
     }
 }
@@ -164,6 +170,13 @@ pub enum ProduceError {
         /// Which: the first thousand of them.
         errors: Vec<RecordError>,
     },
+    /// `INVALID_RECORD`, with `record_errors`: the topic is a stream that was made through NATS, whose rules the records
+    /// break.
+    #[error("{} or more records break the rules of the stream", errors.len())]
+    Stream {
+        /// Which: the first thousand of them.
+        errors: Vec<RecordError>,
+    },
     /// `INVALID_TXN_STATE`: this broker has no transactions yet.
     #[error("transactions are not supported yet")]
     Transactional,
@@ -251,8 +264,13 @@ impl Partition {
                 });
             }
         }
+        let mut stream = self.stream.get().map(|core| (core, core.lock()));
+        let admitted = match &mut stream {
+            Some((core, state)) => Some(core.admit(state, &bytes, context.arrival)?),
+            None => None,
+        };
         let batch = NewBatch {
-            bytes,
+            bytes: admitted.as_ref().map_or(bytes, |admitted| admitted.bytes.clone()),
             // Checked above: equals the record count, which is at least 1.
             offset_count: header.last_offset_delta.unsigned_abs() + 1,
             max_timestamp: header.max_timestamp,
@@ -261,6 +279,10 @@ impl Partition {
         let appended =
             if context.commit_follows { self.log.append_deferred(batch)? } else { self.log.append(batch)? };
         producers.record(&header, appended.base_offset, appended.lsn, now);
+        if let (Some((core, mut state)), Some(admitted)) = (stream, admitted) {
+            let (base_offset, lsn) = (appended.base_offset, appended.lsn);
+            core.produced(&mut state, &admitted, &header, base_offset, lsn, context.arrival);
+        }
         drop(producers);
 
         let counters = &self.context.counters;

@@ -30,6 +30,13 @@ pub fn apply_all(broker: &Broker) -> Round {
     let doubted = broker.doubts_clock();
     let mut round = Round::default();
     for topic in broker.catalog().topics() {
+        // What was made through NATS lives by its own limits.
+        if topic.stream().is_some() {
+            if !doubted {
+                topic.partitions().iter().for_each(|p| round.producers_expired += p.expire_producers(now));
+            }
+            continue;
+        }
         let config = topic.config();
         let limits = Limits { age_ms: config.retention_ms, size_bytes: config.retention_bytes };
         for partition in topic.partitions() {

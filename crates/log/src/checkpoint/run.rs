@@ -175,13 +175,22 @@ impl Checkpointer {
         for id in &self.ahead {
             wanted.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(*id)?))));
         }
+        if !self.ahead.is_empty() {
+            for (id, table) in &log.tables {
+                wanted.extend(table.changed_shards().into_iter().map(|shard| (*id, shard)));
+            }
+        }
         // What died since the manifest in force is behind the point where recovery goes on beginning.
         let shards = wanted.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
         if !self.ahead.is_empty() {
             flush(log)?;
         }
         let new = Forced { shards, dropped: &[], garbage, thrift: Thrift::OnlyNew };
-        self.put_in_force(log, self.point, new)
+        self.put_in_force(log, self.point, new)?;
+        if !self.ahead.is_empty() {
+            log.tables.values().for_each(|table| table.checkpointed());
+        }
+        Ok(())
     }
 
     /// Never one that was begun, since what is left of that may be whole; and in the slot that the manifest in force isn't
@@ -264,6 +273,9 @@ impl Checkpointer {
             shards.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(id)?))));
             garbage.extend(install(part));
         }
+        for (id, table) in &log.tables {
+            shards.extend(table.changed_shards().into_iter().map(|shard| (*id, shard)));
+        }
         // A dropped partition's segments may be named by an attempt before.
         garbage.sort_unstable();
         garbage.dedup();
@@ -287,6 +299,7 @@ impl Checkpointer {
         for (core, changes) in &dead {
             core.lock().dead.stored(changes);
         }
+        log.tables.values().for_each(|table| table.checkpointed());
         self.ahead.clear();
         Ok(())
     }
@@ -465,7 +478,8 @@ fn take_snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
     match log.tables.get(&table) {
         Some(owner) => {
             let taken = owner.snapshot(shard);
-            NewShard { key: SnapshotKey::Shard(table, shard), as_of: taken.as_of, bytes: Some(taken.bytes) }
+            let bytes = Some(taken.bytes).filter(|bytes| !bytes.is_empty());
+            NewShard { key: SnapshotKey::Shard(table, shard), as_of: taken.as_of, bytes }
         }
         // Only the log's own table has no owner above it.
         None => NewShard {

@@ -1,12 +1,14 @@
 //! The handle that callers hold.
 
+use std::future::Future;
 use std::sync::Arc;
 
-use duolog_types::{Offset, PartitionId};
+use duolog_types::{Lsn, Offset, PartitionId};
 
 use super::core::{Core, Extent};
 use crate::dead::set::Dead;
-use crate::error::ReadError;
+use crate::entry::Entry;
+use crate::error::{AppendError, Poisoned, ReadError};
 use crate::log::Shared;
 use crate::watch::{Registration, Watch, WatchGuard};
 
@@ -95,6 +97,19 @@ impl Partition {
     /// From which size on a segment of this partition is sealed, bytes (Kafka: segment.bytes).
     pub fn set_segment_bytes(&self, bytes: u64) {
         self.core.lock().segment_bytes = bytes;
+    }
+
+    /// Ends when `lsn` is durable, at once if it is; as [`Log::durable`](crate::Log::durable).
+    pub fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Poisoned>> + Send + use<> {
+        self.log.durability.wait(lsn)
+    }
+
+    /// Queues an entry; as [`Log::submit`](crate::Log::submit).
+    ///
+    /// # Errors
+    /// The entry is then certainly not in the log.
+    pub fn submit(&self, entry: Entry) -> Result<Lsn, AppendError> {
+        self.log.submit(entry)
     }
 
     /// Registers the partition with `watch` under `token`, until the guard is dropped.

@@ -73,9 +73,25 @@ impl Publisher {
         self.publish_from(message, Origin::Server, None)
     }
 
+    /// As [`publish`](Self::publish), but clients are shown `shown` as the subject: what JetStream delivers to an inbox
+    /// keeps the subject that it was stored with.
+    pub fn deliver(&mut self, message: &Inbound<'_>, shown: &[u8]) -> Published {
+        self.send(message, shown, Origin::Server, None)
+    }
+
     pub(crate) fn publish_from(
         &mut self,
         message: &Inbound<'_>,
+        origin: Origin<'_>,
+        sender: Option<Sender<'_>>,
+    ) -> Published {
+        self.send(message, message.subject, origin, sender)
+    }
+
+    fn send(
+        &mut self,
+        message: &Inbound<'_>,
+        shown: &[u8],
         origin: Origin<'_>,
         sender: Option<Sender<'_>>,
     ) -> Published {
@@ -88,7 +104,8 @@ impl Publisher {
         self.chance ^= self.chance << 25;
         self.chance ^= self.chance >> 27;
         let chance = self.chance.wrapping_mul(0x2545_F491_4F6C_DD1D);
-        let round = Round { router: &self.router, message, origin, sender, chance, shared: OnceCell::new() };
+        let round =
+            Round { router: &self.router, message, shown, origin, sender, chance, shared: OnceCell::new() };
         let published = round.deliver(matched, &mut self.after);
         if self.after.wakes.len() >= MAX_WAKES {
             self.after.wake();
@@ -154,6 +171,8 @@ impl After {
 struct Round<'a> {
     router: &'a Router,
     message: &'a Inbound<'a>,
+    /// The subject that clients are shown.
+    shown: &'a [u8],
     origin: Origin<'a>,
     sender: Option<Sender<'a>>,
     chance: u64,
@@ -215,7 +234,7 @@ impl Round<'_> {
         let message = self.message;
         let headers = if connection.headers.load(Ordering::Relaxed) { message.headers } else { b"" };
         let delivery = Delivery {
-            subject: message.subject,
+            subject: self.shown,
             sid: &subscription.sid,
             reply: message.reply,
             headers,

@@ -171,7 +171,7 @@ fn failed(index: i32, code: ErrorCode, why: &str) -> PartitionProduceResponse {
 
 fn refused(index: i32, error: &ProduceError) -> PartitionProduceResponse {
     let mut response = failed(index, ErrorCode::from(error), &error.to_string());
-    if let ProduceError::Timestamps { errors } = error {
+    if let ProduceError::Timestamps { errors } | ProduceError::Stream { errors } = error {
         response.record_errors = errors
             .iter()
             .map(|record| {

@@ -1,0 +1,38 @@
+//! `$JS.API.INFO`: what the account uses, and how the API is used. A body is passed over.
+//! Source: nats-server 2.15, `account_info_response`.
+
+use std::sync::atomic::Ordering;
+
+use duolog_broker::streams::StorageType;
+use duolog_nats_wire::jetstream::account::{AccountInfo, AccountLimits, ApiStats};
+use duolog_nats_wire::jetstream::reply::{AccountInfoReply, Reply};
+use duolog_types::Lsn;
+
+use super::request::Request;
+use crate::jetstream::JetStream;
+
+pub(super) fn answer(jetstream: &JetStream, _request: &Request) -> (Lsn, Reply<AccountInfoReply>) {
+    let mut after = jetstream.streams().changed();
+    let mut info = AccountInfo {
+        limits: AccountLimits::unlimited(),
+        api: ApiStats {
+            level: jetstream.identity.api_level,
+            total: jetstream.requests.load(Ordering::Relaxed),
+            errors: jetstream.refusals.load(Ordering::Relaxed),
+            inflight: 0,
+        },
+        ..AccountInfo::default()
+    };
+    for stream in jetstream.streams().list(None) {
+        let (config, state) = (stream.config(), stream.state());
+        after = after.max(state.lsn);
+        info.streams += 1;
+        let (used, reserved) = match config.storage {
+            StorageType::Memory => (&mut info.memory, &mut info.reserved_memory),
+            StorageType::File => (&mut info.storage, &mut info.reserved_storage),
+        };
+        *used += state.bytes;
+        *reserved += config.max_bytes.unwrap_or(0);
+    }
+    (after, Ok(AccountInfoReply { info: Some(info) }))
+}

@@ -1,0 +1,27 @@
+//! `$JS.API.STREAM.LIST`: the streams with all there is to tell, by page; with a subject, those that take it.
+//! Source: nats-server 2.15, `stream_list_response`.
+
+use duolog_nats_wire::jetstream::reply::{LIST_LIMIT, Reply, StreamListReply};
+use duolog_nats_wire::jetstream::request::StreamListRequest;
+use duolog_types::Lsn;
+
+use super::request::Request;
+use super::stream_names::page;
+use crate::jetstream::JetStream;
+use crate::jetstream::convert::{Detail, stream_info};
+
+pub(super) fn answer(jetstream: &JetStream, request: &Request) -> (Lsn, Reply<StreamListReply>) {
+    let mut after = jetstream.streams().changed();
+    let reply = request.decode_optional(StreamListRequest::decode).map(|asked| {
+        let streams =
+            jetstream.streams().list(Some(asked.subject.as_str()).filter(|subject| !subject.is_empty()));
+        let (page, range) = page(streams.len(), asked.page.offset, LIST_LIMIT);
+        let told = streams[range].iter().map(|stream| {
+            let (lsn, info) = stream_info(jetstream, stream, Detail::default());
+            after = after.max(lsn);
+            info
+        });
+        StreamListReply { page, streams: told.collect() }
+    });
+    (after, reply)
+}
