@@ -69,12 +69,23 @@ impl Drop for Threads {
 
 /// A thread that panics stops the log: the others would wait for it for ever, and what it held half done is unknown.
 fn run(log: &Shared, body: Body) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(log))) {
+    let _ = stop_at_panic(log, || {
+        body(log);
+        Ok(())
+    });
+}
+
+/// Runs `work`; if it panics, the log has stopped before any lock is released that is held outside of it.
+pub(crate) fn stop_at_panic<T>(
+    log: &Shared,
+    work: impl FnOnce() -> Result<T, Poisoned>,
+) -> Result<T, Poisoned> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         let detail = text.unwrap_or_else(|| "a thread panicked".into());
-        log.stop(Poisoned { action: "run a thread of the log", detail });
-    }
+        Err(log.stop(Poisoned { action: "run a thread of the log", detail }))
+    })
 }
 
 /// Commits whatever queued while the last sync ran; never waits for more.
