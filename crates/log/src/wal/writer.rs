@@ -24,7 +24,7 @@ use crate::threads::stop_at_panic;
 pub(crate) const GROUP_LIMIT_BYTES: u64 = 4 << 20;
 
 /// So long the WAL is quiet before the last group's durability is recorded.
-const SEAL_AFTER: Duration = Duration::from_millis(5);
+pub(crate) const SEAL_AFTER: Duration = Duration::from_millis(5);
 
 /// A group that takes longer is written by the log's own thread: others than its client would wait for it.
 const QUICK_WRITE: Duration = Duration::from_micros(500);
@@ -124,10 +124,15 @@ impl Writer {
     ///
     /// A panic stops the log while the writer is still held: whoever wrote next would give lost entries' LSNs to others.
     pub(crate) fn commit(&mut self, log: &Shared) -> Result<bool, Poisoned> {
-        stop_at_panic(log, || self.commit_group(log))
+        self.commit_and(log, || ())
     }
 
-    fn commit_group(&mut self, log: &Shared) -> Result<bool, Poisoned> {
+    /// As [`commit`](Self::commit), with `begun` between the taking of a group and its writing.
+    pub(crate) fn commit_and(&mut self, log: &Shared, begun: impl FnOnce()) -> Result<bool, Poisoned> {
+        stop_at_panic(log, || self.commit_group(log, begun))
+    }
+
+    fn commit_group(&mut self, log: &Shared, begun: impl FnOnce()) -> Result<bool, Poisoned> {
         log.durability.poisoned().map_or(Ok(()), Err)?;
         let was_stuck = self.is_stuck();
         let mut entries = std::mem::take(&mut self.entries);
@@ -139,6 +144,7 @@ impl Writer {
             self.entries = entries;
             return Ok(false);
         }
+        begun();
         match self.write_group(log, &entries) {
             Ok(()) => {
                 entries.clear();
