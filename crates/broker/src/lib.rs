@@ -38,8 +38,8 @@ pub use broker::{Broker, BrokerStats, OpenError};
 pub use catalog::{Catalog, Topic};
 pub use consumers::{Consumer, Consumers};
 pub use duolog_log::{
-    AppendError, DamagePolicy, Durability, Entry, Extent, LogConfig, LogStats, Poisoned, ReadError, RecoveryReport,
-    Watch, WatchGuard,
+    AppendError, DamagePolicy, Durability, Entry, Extent, LogConfig, LogStats, Poisoned, ReadError,
+    RecoveryReport, Watch, WatchGuard,
 };
 pub use duolog_types::Lsn;
 pub use groups::{Answer, Groups, GroupsConfig};

@@ -58,7 +58,9 @@ pub use of_stream::StreamConsumers;
 pub use source::{NoSink, Outgoing, Place, Reading, Sink, Source};
 
 use crate::groups::timers::Alarm;
+use crate::streams::Stream;
 use consumer::Hosted;
+use source::StreamSource;
 use table::{ConsumersTable, SHARDS, shard_of};
 
 /// All consumers. A cheap handle.
@@ -143,6 +145,11 @@ impl Consumers {
             self.step(&of_stream, consumer, Event::Wake);
         }
         of_stream
+    }
+
+    /// A stream of the broker is there: see [`Consumers::attach`].
+    pub fn attach_stream(&self, stream: Arc<Stream>) -> Arc<StreamConsumers> {
+        self.attach(Arc::new(StreamSource::new(stream)))
     }
 
     /// A stream was deleted, and its consumers with it.

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use duolog_log::{AppendError, Entry, ReadError, Watch, WatchGuard};
 use duolog_types::{Lsn, Nanos, Sequence};
 
-use super::{
-    DeleteMessageError, GetError, Message, PubAck, Publish, PublishError, PurgeError, StreamConfig,
-};
+use super::{DeleteMessageError, GetError, Message, PubAck, Publish, PublishError, PurgeError, StreamConfig};
 use crate::Partition;
 
 /// Which door a stream was made through: its rules govern it.

@@ -1,8 +1,8 @@
 //! Which messages a consumer or a request wants, by subject, in a form that is asked for each message.
 
+use super::Index;
 use super::chunk::{CHUNK, Chunk, number_of, position_of};
 use super::dictionary::SubjectId;
-use super::Index;
 use crate::streams::subject;
 
 /// Patterns, and the numbers of the subjects that they let through. Whoever keeps one tells it of new numbers

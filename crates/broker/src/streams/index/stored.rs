@@ -9,10 +9,10 @@
 //!
 //! Counts, firsts and lasts aren't stored: they follow from the chunks.
 
+use super::Index;
 use super::chunk::{CHUNK, Chunk, Sealed};
 use super::dictionary::PAGE;
 use super::packed::Packed;
-use super::Index;
 use crate::codec::{CodecError, Reader, Writer};
 
 /// A part of an index that is written as a whole.

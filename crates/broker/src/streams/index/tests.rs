@@ -53,8 +53,13 @@ const PATTERNS: &[&[&str]] = &[
 
 impl Model {
     fn matching(&self, patterns: &[&str]) -> Vec<u64> {
-        let lets = |subject: &str| patterns.is_empty() || patterns.iter().any(|p| subject::matches(p, subject));
-        self.messages.iter().filter(|(_, (subject, ..))| lets(subject)).map(|(sequence, _)| *sequence).collect()
+        let lets =
+            |subject: &str| patterns.is_empty() || patterns.iter().any(|p| subject::matches(p, subject));
+        self.messages
+            .iter()
+            .filter(|(_, (subject, ..))| lets(subject))
+            .map(|(sequence, _)| *sequence)
+            .collect()
     }
 
     fn check(&self, index: &mut Index, filters: &[Filter], probes: &[u64]) {
@@ -85,7 +90,8 @@ impl Model {
         }
         for from in probes {
             let entry = self.messages.get(from);
-            let found = index.get(*from).map(|entry| (index.subjects.text(entry.subject), entry.bytes, entry.time));
+            let found =
+                index.get(*from).map(|entry| (index.subjects.text(entry.subject), entry.bytes, entry.time));
             assert_eq!(found, entry.map(|(subject, bytes, time)| (subject.as_str(), *bytes, *time)));
         }
         if self.last < 1000 && !self.messages.is_empty() {
