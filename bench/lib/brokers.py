@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "interop" / "lib"))
@@ -18,6 +20,7 @@ import install  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 API_VERSIONS, JOIN_GROUP = 18, 11
+HTTP_LINE = re.compile(r"^\s*http\s+(\S+:\d+)\b", re.MULTILINE)
 #: /proc/PID/io doesn't change for so long: the broker has nothing left to prepare.
 SETTLED_SECONDS, SETTLE_SECONDS_MAX = 1.5, 90
 
@@ -84,9 +87,23 @@ class Running(interop_broker.Broker):
         self.process.wait()
 
     def end(self):
-        """Stops it and removes its data."""
+        """Stops it and removes its data. If an error is on its way up, its log and its last metrics are kept."""
+        if sys.exc_info()[0] is not None:
+            self.keep_evidence()
         self.stop()
         self.remove()
+
+    def keep_evidence(self):
+        kept = pathlib.Path(tempfile.mkdtemp(prefix=f"failed-{self.name}-", dir=self.directory.parent))
+        shutil.copy(self.log_path, kept)
+        page = HTTP_LINE.search(self.log_path.read_text(errors="replace"))
+        if page:
+            try:
+                with urllib.request.urlopen(f"http://{page.group(1)}/metrics", timeout=5) as metrics:
+                    (kept / "metrics").write_bytes(metrics.read())
+            except OSError as error:
+                (kept / "metrics").write_text(f"{error}\n")
+        print(f"{self.name} failed: its log and metrics are kept in {kept}", file=sys.stderr)
 
 
 def start_duolog(machine, directory=None, settings=(), wrapper=(), wait=True):

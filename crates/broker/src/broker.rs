@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use duolog_env::Env;
 use duolog_log::{AppendError, Log, LogConfig, LogStats, Poisoned, RecoveryReport, Table};
 use duolog_types::{Lsn, Nanos, PartitionId};
+use parking_lot::Mutex;
 
 use crate::catalog::table::CatalogTable;
 use crate::config::ConfigError;
@@ -17,6 +18,7 @@ use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
 use crate::partition::{Counters, PartitionContext};
 use crate::producer_ids::{ProducerIdTable, ProducerIds};
+use crate::retention::ClockGuard;
 use crate::{BrokerConfig, Catalog};
 
 /// Everything that the doors work on. Handles, no logic: each handle is documented where it is defined.
@@ -29,6 +31,7 @@ pub struct Broker {
     producer_ids: ProducerIds,
     groups: Groups,
     consumers: Consumers,
+    clock_guard: Mutex<ClockGuard>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -126,7 +129,18 @@ impl Broker {
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
         let consumers = Consumers::open(env.clone(), log.clone(), consumers_table);
-        Ok(Arc::new(Self { env, config, log, context, catalog, producer_ids, groups, consumers }))
+        let clock_guard = Mutex::new(ClockGuard::new(env.clock.wall(), env.clock.monotonic()));
+        Ok(Arc::new(Self {
+            env,
+            config,
+            log,
+            context,
+            catalog,
+            producer_ids,
+            groups,
+            consumers,
+            clock_guard,
+        }))
     }
 
     /// Topics, their partitions and configs.
@@ -171,6 +185,11 @@ impl Broker {
         self.env.clock.wall()
     }
 
+    /// Whether the wall clock has jumped ahead of late, so that what it calls old may not be.
+    pub(crate) fn doubts_clock(&self) -> bool {
+        self.clock_guard.lock().doubts(self.env.clock.wall(), self.env.clock.monotonic())
+    }
+
     /// Ends when `lsn` is durable: only then may a reply that reveals it be sent.
     pub fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Poisoned>> + Send + use<> {
         self.log.durable(lsn)
@@ -180,6 +199,17 @@ impl Broker {
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.log.durable_lsn()
+    }
+
+    /// Has batches committed whose [`ProduceContext`](crate::partition::ProduceContext) said that this follows: by the
+    /// calling thread if nobody else waits and the disk is quick, else by the log's.
+    pub fn commit_queued(&self) {
+        self.log.commit_queued();
+    }
+
+    /// The same, by the log's own thread.
+    pub fn commit_soon(&self) {
+        self.log.commit_soon();
     }
 
     /// Ends when the log is poisoned, never otherwise: the process must then exit.

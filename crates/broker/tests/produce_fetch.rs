@@ -11,7 +11,7 @@ use duolog_broker::partition::{DeleteRecordsError, FetchError, FetchSpec, Offset
 use duolog_broker::{AppendError, Broker, BrokerConfig, LogConfig, Partition, Watch, retention};
 use duolog_env::{Clock, Env};
 use duolog_testkit::SimEnv;
-use duolog_types::{Lsn, Offset, ProducerId, TimestampMs};
+use duolog_types::{Lsn, Nanos, Offset, ProducerId, TimestampMs};
 
 fn now_ms(broker: &Broker) -> i64 {
     broker.now().to_ms().0
@@ -289,6 +289,32 @@ fn retention_deletes_by_age_and_size_and_only_where_it_may() {
     assert_eq!(starts, [1, 0, 2]);
     assert_eq!(read_all(aged.partition(0).unwrap()), expected(1, &["new"]));
     assert_eq!(retention::apply_all(&broker), retention::Round::default(), "nothing is left to do");
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_takes_no_data_at_once() {
+    let sim = SimEnv::new(1);
+    let broker = open(sim.env()).unwrap();
+    let aged = create(&broker, "aged", &[("retention.ms", "3600000")]);
+    let sized = create(&broker, "sized", &[("retention.ms", "3600000"), ("retention.bytes", "0")]);
+    for topic in [&aged, &sized] {
+        produce(&broker, topic.partition(0).unwrap(), batch_at(&["a"], now_ms(&broker))).unwrap();
+    }
+    settle(&broker);
+    broker.checkpoint().unwrap();
+    let right = sim.clock.wall();
+    sim.clock.set_wall(Nanos(right.0 + 86_400_000_000_000));
+    let held = retention::apply_all(&broker);
+    assert_eq!((held.trimmed, held.held), (1, 1), "what is too much goes");
+    settle(&broker);
+    assert_eq!(aged.partition(0).unwrap().log_start(), Offset(0));
+    // Set right, it takes nothing; had it been right, it would have gone an hour later.
+    sim.clock.set_wall(right);
+    assert_eq!(retention::apply_all(&broker), retention::Round::default());
+    sim.clock.set_wall(Nanos(right.0 + 86_400_000_000_000));
+    assert_eq!(retention::apply_all(&broker).held, 1);
+    sim.clock.advance(Duration::from_secs(3600));
+    assert_eq!(retention::apply_all(&broker).trimmed, 1);
 }
 
 #[test]

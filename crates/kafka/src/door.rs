@@ -136,7 +136,14 @@ impl Service for Door {
     }
 
     async fn durable(&self, lsn: Lsn) -> Result<(), Stopped> {
+        if lsn > self.broker.durable_lsn() {
+            self.broker.commit_queued();
+        }
         self.broker.durable(lsn).await.map_err(|poisoned| Stopped(poisoned.to_string()))
+    }
+
+    fn commit_soon(&self) {
+        self.broker.commit_soon();
     }
 
     fn durable_lsn(&self) -> Lsn {

@@ -42,7 +42,8 @@ pub struct LogConfig {
     pub max_open_files: usize,
     /// What the checkpoint may write a second, so that it doesn't move the WAL's p99; 0 is unlimited.
     pub background_bytes_per_second: u64,
-    /// Bytes that may be queued for the WAL before appends are refused as [`AppendError::Overloaded`].
+    /// Bytes that may be queued for the WAL before appends are refused as [`AppendError::Overloaded`]; what is no data
+    /// isn't, unless an eighth of it waits for room on a full disk.
     ///
     /// [`AppendError::Overloaded`]: crate::AppendError::Overloaded
     pub queue_bytes: u64,
@@ -56,6 +57,11 @@ pub struct LogConfig {
     /// [`Log::commit`]: crate::Log::commit
     /// [`Log::checkpoint`]: crate::Log::checkpoint
     pub threads: bool,
+    /// Whether threads that append may commit (see [`Log::commit_queued`]). Not where one thread serves everybody: a
+    /// disk that stalls would stall them all.
+    ///
+    /// [`Log::commit_queued`]: crate::Log::commit_queued
+    pub callers_commit: bool,
 }
 
 impl LogConfig {
@@ -76,6 +82,7 @@ impl LogConfig {
             segment_bytes: 1 << 30,
             damage: DamagePolicy::Refuse,
             threads: true,
+            callers_commit: true,
         }
     }
 }

@@ -66,8 +66,18 @@ impl Durability {
         WaitDurable { durability: self.clone(), lsn, waiter: None }
     }
 
-    /// Like [`wait`](Self::wait), for a thread of the log's own.
-    pub(crate) fn wait_blocking(self: &Arc<Self>, lsn: Lsn) -> Result<(), Poisoned> {
+    /// Has [`wait_blocking`](Self::wait_blocking) look at its condition again.
+    pub(crate) fn nudge(&self) {
+        let woken = std::mem::take(&mut self.waiting.lock().wakers);
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// Like [`wait`](Self::wait), for a thread of the log's own. Ends with `false` as soon as `give_up` holds.
+    pub(crate) fn wait_blocking(
+        self: &Arc<Self>,
+        lsn: Lsn,
+        give_up: impl Fn() -> bool,
+    ) -> Result<bool, Poisoned> {
         struct Unpark(std::thread::Thread);
         impl std::task::Wake for Unpark {
             fn wake(self: Arc<Self>) {
@@ -78,7 +88,9 @@ impl Durability {
         let mut wait = self.wait(lsn);
         loop {
             match Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(result) => return result,
+                Poll::Ready(result) => return result.map(|()| true),
+                // The waker is registered: a nudge from here on ends the parking.
+                Poll::Pending if give_up() => return Ok(false),
                 Poll::Pending => std::thread::park(),
             }
         }

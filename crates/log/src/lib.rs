@@ -19,6 +19,7 @@
 mod checkpoint;
 mod codec;
 mod config;
+mod dead;
 mod durable;
 mod entry;
 mod error;
@@ -38,6 +39,7 @@ mod wal;
 mod watch;
 
 pub use config::{DamagePolicy, Durability, LogConfig};
+pub use dead::set::Dead;
 pub use entry::{Entry, NewBatch, NewRecord};
 pub use error::{AppendError, OpenError, Poisoned, ReadError};
 pub use log::Log;

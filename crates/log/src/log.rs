@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::run::{CheckpointError, Checkpointer};
 use crate::config::LogConfig;
+use crate::dead::ranges;
 use crate::durable::Durability;
 use crate::entry::{Entry, Frame};
 use crate::error::{AppendError, OpenError, Poisoned};
@@ -20,7 +21,7 @@ use crate::open::{self, RecoveryReport};
 use crate::partition::Partition;
 use crate::partition::core::Core;
 use crate::partitions::Partitions;
-use crate::queue::{Queue, Waiting, WaitingEntry};
+use crate::queue::{Queue, Waiting, WaitingEntry, Wake};
 use crate::segment::store::SegmentStore;
 use crate::space::{Ballast, SpaceGuard, is_no_room, may_pass};
 use crate::stats::{Counters, LogStats};
@@ -84,6 +85,13 @@ impl Log {
     /// If two tables have one number, or one has the log's own, 0.
     pub fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) -> Result<Self, OpenError> {
         let shared = Arc::new(open::open(env, config, tables)?);
+        if shared.recovery.given_up > 0
+            && let Err(reason) = shared.checkpoint()
+        {
+            // What was dead in the range that is lost must be forgotten before its offsets are given anew.
+            let source = io::Error::other(reason.to_string());
+            return Err(OpenError::io("checkpointing what is left of", &shared.config.dir, source));
+        }
         let threads = Arc::new(threads::start(&shared)?);
         Ok(Self { shared, threads })
     }
@@ -145,13 +153,33 @@ impl Log {
         }
     }
 
+    /// Whether entries that are no data are taken, and some more by those who can't take back what they decided.
+    /// Otherwise the disk is full and many wait: whoever can should refuse before it decides.
+    #[must_use]
+    pub fn admits_control(&self) -> bool {
+        self.shared.queue.admits_control()
+    }
+
+    /// Has what was appended [deferred](Partition::append_deferred) committed, by the calling thread if nobody else
+    /// waits and the disk is quick: that saves two changes of threads, most of what one client waits for. Else by
+    /// the log's own thread.
+    pub fn commit_queued(&self) {
+        self.shared.commit_queued();
+    }
+
+    /// Has what was appended [deferred](Partition::append_deferred) committed by the log's own thread.
+    pub fn commit_soon(&self) {
+        self.shared.queue.wake_writer();
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> LogStats {
         self.shared.stats()
     }
 
-    /// Commits one group. Only for logs without threads of their own. Returns whether anything waited.
+    /// Commits one group. Only for logs without threads of their own. Returns whether it did: not if nothing waits,
+    /// nor if the disk has no room for it ([`LogStats::wal_waits`]).
     ///
     /// # Errors
     /// The log has stopped.
@@ -184,7 +212,8 @@ impl Log {
     /// Commits what waits, records that it is durable, makes a checkpoint, ends the threads. Blocks on the disk.
     ///
     /// # Errors
-    /// The log had stopped, or does so now.
+    /// The log had stopped, or does so now; or the disk has no room for entries that wait, none of them acknowledged.
+    /// A checkpoint without room is no error: the WAL keeps everything.
     pub fn close(&self) -> Result<(), Poisoned> {
         self.threads.stop(&self.shared);
         let closed = self.shared.finish();
@@ -202,6 +231,18 @@ impl Shared {
                     self.changed.lock().insert((table, shard));
                     Waiting::State { table, shard, change }
                 }
+                Frame::Delete { partition, offsets } => {
+                    let core = self.partitions.get(partition).ok_or(AppendError::Dropped(partition))?;
+                    let ranges = {
+                        let state = core.lock();
+                        if state.closed {
+                            return Err(AppendError::Dropped(partition));
+                        }
+                        // What was taken by now stands in front of this entry.
+                        ranges::encode(&offsets, state.start, state.next)
+                    };
+                    Waiting::Delete { core, ranges }
+                }
                 Frame::Create { partition } => Waiting::Create(Core::new(partition)),
                 Frame::Drop { partition } => {
                     let core = self.partitions.get(partition).ok_or(AppendError::Dropped(partition))?;
@@ -217,17 +258,44 @@ impl Shared {
                 _ => None,
             })
             .collect();
+        let dropped: Vec<Arc<Core>> = frames
+            .iter()
+            .filter_map(|frame| match frame {
+                Waiting::Drop(core) => Some(core.clone()),
+                _ => None,
+            })
+            .collect();
         // Before the entry can become durable: a checkpoint behind it must find them.
         created.iter().for_each(|core| self.partitions.insert(core.clone()));
-        let pushed = self.queue.push(WaitingEntry::Many(frames), false);
+        let pushed = self.queue.push(WaitingEntry::Many(frames), false, Wake::Now);
         if pushed.is_err() {
             created.iter().for_each(|core| self.partitions.forget(core));
+            dropped.iter().for_each(|core| core.lock().closed = false);
         }
         pushed
     }
 
     pub(crate) fn commit(&self) -> Result<bool, Poisoned> {
         self.writer.lock().commit(self)
+    }
+
+    /// See [`Log::commit_queued`]. An error is the log's end, which everybody who waits for it learns.
+    fn commit_queued(&self) {
+        if self.config.threads
+            && self.config.callers_commit
+            && self.queue.has_one()
+            && let Some(mut writer) = self.writer.try_lock()
+            && writer.is_quiet()
+        {
+            let was_sealed = !writer.is_unsealed();
+            let committed = writer.commit(self);
+            drop(writer);
+            if was_sealed && committed.is_ok() {
+                self.queue.tell_unsealed();
+            }
+        } else {
+            self.queue.wake_writer();
+        }
     }
 
     /// One step of making WAL files ahead of the writer. A failed sync stops the log here too: the kernel may call
@@ -245,13 +313,20 @@ impl Shared {
         })
     }
 
-    /// Returns when everything that is queued now is durable.
-    pub(crate) fn flush(&self) -> Result<(), Poisoned> {
-        if self.config.threads && !*self.stopping.lock() {
-            return self.durability.wait_blocking(self.queue.last_lsn());
+    /// Returns when everything that is queued now is durable; `false` if the WAL has no room for it.
+    pub(crate) fn flush(&self) -> Result<bool, Poisoned> {
+        let target = self.queue.last_lsn();
+        let is_stuck = || self.queue.is_stuck();
+        if self.config.threads && !*self.stopping.lock() && self.durability.wait_blocking(target, is_stuck)? {
+            return Ok(true);
         }
-        while self.commit()? {}
-        self.durability.poisoned().map_or(Ok(()), Err)
+        // There is no thread that writes, or it waits for room, of which there may be some by now.
+        while self.durability.lsn() < target {
+            if !self.commit()? {
+                return Ok(false);
+            }
+        }
+        self.durability.poisoned().map_or(Ok(true), Err)
     }
 
     /// Stops the log: nothing more becomes durable, every waiter learns why.
@@ -278,9 +353,15 @@ impl Shared {
         let mut outcome = checkpointer.run(self);
         if let Err(CheckpointError::Full(error)) = &outcome
             && is_no_room(error)
-            && (self.wal_files.release_spares() | self.ballast.release(&self.env))
         {
-            outcome = checkpointer.run(self);
+            let released = self.wal_files.release_spares() | self.ballast.release(&self.env);
+            // First what takes little room and may make much.
+            match checkpointer.free_dead(self) {
+                Ok(freed) if freed || released => outcome = checkpointer.run(self),
+                Err(CheckpointError::Full(_)) if released => outcome = checkpointer.run(self),
+                Ok(_) | Err(CheckpointError::Full(_)) => {}
+                Err(error) => outcome = Err(error),
+            }
         }
         let made = match outcome {
             Ok(made) => made,
@@ -296,6 +377,7 @@ impl Shared {
         self.checkpointed_wal_bytes.store(written, Ordering::Relaxed);
         if made {
             self.stats.checkpoints.fetch_add(1, Ordering::Relaxed);
+            self.queue.tell_room();
         }
         drop(checkpointer);
         self.measure_space();
@@ -305,7 +387,17 @@ impl Shared {
     /// The clean end: everything durable, sealed, checkpointed.
     fn finish(&self) -> Result<(), Poisoned> {
         self.queue.close();
-        while self.commit()? {}
+        loop {
+            while self.commit()? {}
+            // A checkpoint of what is durable may give back the file that the rest needs.
+            if !self.queue.is_stuck() || !self.checkpoint()? {
+                break;
+            }
+        }
+        if self.queue.is_stuck() {
+            let reason = self.writer.lock().unwritten(self);
+            return Err(self.stop(reason));
+        }
         self.writer.lock().seal(self)?;
         self.checkpoint().map(|_| ())
     }
@@ -347,6 +439,7 @@ impl Shared {
             tail_bytes: self.tail.bytes() as u64,
             disk_free_bytes: self.space.free_bytes(),
             disk_full: self.space.is_full(),
+            wal_waits: self.queue.is_stuck(),
             poisoned: self.durability.poisoned().is_some(),
             ..self.stats.read()
         }

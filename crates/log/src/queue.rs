@@ -64,6 +64,11 @@ pub(crate) enum Waiting {
         from: Offset,
         to: Offset,
     },
+    /// `ranges` is the frame's payload.
+    Delete {
+        core: Arc<Core>,
+        ranges: Bytes,
+    },
 }
 
 impl Waiting {
@@ -75,6 +80,7 @@ impl Waiting {
             Self::Create(core) => FrameHeader::Create { partition: core.id },
             Self::Drop(core) => FrameHeader::Drop { partition: core.id },
             Self::Trim { core, to } => FrameHeader::Trim { partition: core.id, to: *to },
+            Self::Delete { core, .. } => FrameHeader::Delete { partition: core.id },
             Self::Skip { core, from, to } => FrameHeader::Skip { partition: core.id, from: *from, to: *to },
         }
     }
@@ -83,6 +89,7 @@ impl Waiting {
         match self {
             Self::Batch(placed) => &placed.batch.bytes,
             Self::State { change, .. } => change,
+            Self::Delete { ranges, .. } => ranges,
             // Its bytes are had once it is closed.
             Self::Joined { .. } => &[],
             Self::Create(_) | Self::Drop(_) | Self::Trim { .. } | Self::Skip { .. } => &[],
@@ -145,6 +152,9 @@ pub(crate) struct Queue {
     entry_limit_bytes: u64,
 }
 
+/// While the WAL waits for room, control entries may take this part of the queue's limit.
+const WAITING_CONTROL_PART: u64 = 8;
+
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<WaitingEntry>,
@@ -152,6 +162,22 @@ struct State {
     poisoned: Option<Poisoned>,
     closing: bool,
     writer_waits: bool,
+    /// The WAL has no room for what was taken last, and takes nothing more until it has.
+    stuck: bool,
+    /// Bytes of control entries that were queued since.
+    stuck_control_bytes: u64,
+    /// There may be room again.
+    room: bool,
+    /// The writer shall look again at when to seal.
+    look_again: bool,
+}
+
+/// Whether an append wakes the one who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Now,
+    /// Whoever appends asks for the commit by itself, once for all that it appends.
+    Later,
 }
 
 /// What the writer is woken for.
@@ -159,6 +185,8 @@ struct State {
 pub(crate) enum News {
     /// Entries wait.
     Entries,
+    /// Somebody else wrote a group.
+    Unsealed,
     /// Nothing came in the time given.
     Quiet,
     /// The log is closing and nothing waits any more.
@@ -177,8 +205,8 @@ impl Queue {
     }
 
     /// Queues an entry and gives its LSN. Control entries (no batch) may exceed the queue's limit, so that acks and
-    /// commits go on when data waits.
-    pub(crate) fn push(&self, entry: WaitingEntry, is_data: bool) -> Result<Lsn, AppendError> {
+    /// commits go on when data waits; while the WAL waits for room, they have a limit of their own.
+    pub(crate) fn push(&self, entry: WaitingEntry, is_data: bool, wake: Wake) -> Result<Lsn, AppendError> {
         let bytes = (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
         if bytes > self.entry_limit_bytes {
             return Err(AppendError::TooLarge { bytes, limit_bytes: self.entry_limit_bytes });
@@ -190,11 +218,19 @@ impl Queue {
         if is_data {
             self.admit()?;
         }
+        if state.stuck && !is_data {
+            let limit_bytes = self.limit_bytes / WAITING_CONTROL_PART;
+            let queued_bytes = state.stuck_control_bytes + bytes;
+            if queued_bytes > limit_bytes {
+                return Err(AppendError::Overloaded { queued_bytes, limit_bytes });
+            }
+            state.stuck_control_bytes = queued_bytes;
+        }
         self.joined(bytes);
         state.last_lsn = Lsn(state.last_lsn.0 + 1);
         let lsn = state.last_lsn;
         state.entries.push_back(entry);
-        let wake = std::mem::take(&mut state.writer_waits);
+        let wake = wake == Wake::Now && std::mem::take(&mut state.writer_waits);
         drop(state);
         if wake {
             self.news.notify_one();
@@ -219,6 +255,32 @@ impl Queue {
     /// The largest frame payload that an entry of one batch may have.
     pub(crate) fn batch_limit_bytes(&self) -> u64 {
         self.entry_limit_bytes.saturating_sub(LONE_BATCH_OVERHEAD_BYTES)
+    }
+
+    /// Wakes the writer for what was queued without waking it.
+    pub(crate) fn wake_writer(&self) {
+        let mut state = self.state.lock();
+        let wake = !state.entries.is_empty() && std::mem::take(&mut state.writer_waits);
+        drop(state);
+        if wake {
+            self.news.notify_one();
+        }
+    }
+
+    /// Tells the writer that somebody else wrote a group, which is to be sealed.
+    pub(crate) fn tell_unsealed(&self) {
+        let mut state = self.state.lock();
+        state.look_again = true;
+        let wake = std::mem::take(&mut state.writer_waits);
+        drop(state);
+        if wake {
+            self.news.notify_one();
+        }
+    }
+
+    /// Whether exactly one entry waits.
+    pub(crate) fn has_one(&self) -> bool {
+        self.state.lock().entries.len() == 1
     }
 
     /// Takes what fits one group: entries in order, up to `limit_bytes` of payload, but at least one. Nothing joins
@@ -250,6 +312,9 @@ impl Queue {
             if !state.entries.is_empty() {
                 return News::Entries;
             }
+            if std::mem::take(&mut state.look_again) {
+                return News::Unsealed;
+            }
             if state.closing {
                 return News::Closed;
             }
@@ -261,10 +326,50 @@ impl Queue {
                     false
                 }
             };
-            if timed_out && state.entries.is_empty() && !state.closing {
+            if timed_out && state.entries.is_empty() && !state.look_again && !state.closing {
                 return News::Quiet;
             }
         }
+    }
+
+    /// Waits until there may be room for the WAL, at most `patience`. Returns whether the log is closing.
+    pub(crate) fn wait_for_room(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.room && !state.closing && state.poisoned.is_none() {
+            // What is queued meanwhile needn't wake anybody; a wake-up too many is only a try more.
+            self.news.wait_for(&mut state, patience);
+        }
+        state.room = false;
+        state.closing
+    }
+
+    /// Tells the writer that there may be room.
+    pub(crate) fn tell_room(&self) {
+        let mut state = self.state.lock();
+        state.room = state.stuck;
+        if state.stuck {
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Says whether the WAL waits for room.
+    pub(crate) fn set_stuck(&self, stuck: bool) {
+        let mut state = self.state.lock();
+        state.stuck = stuck;
+        state.stuck_control_bytes = 0;
+        state.room = false;
+    }
+
+    /// Whether less than half of what may wait without room waits.
+    pub(crate) fn admits_control(&self) -> bool {
+        let state = self.state.lock();
+        !state.stuck || state.stuck_control_bytes < self.limit_bytes / WAITING_CONTROL_PART / 2
+    }
+
+    /// Whether the WAL waits for room.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.state.lock().stuck
     }
 
     /// The newest LSN given.
@@ -285,6 +390,8 @@ impl Queue {
             entry.close();
             self.bytes.fetch_sub((ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64, Ordering::Relaxed);
         }
+        drop(state);
+        self.news.notify_one();
     }
 
     /// The writer ends when what waits is written; later entries are refused.

@@ -25,6 +25,12 @@ pub(crate) fn may_pass(error: &io::Error) -> bool {
     is_no_room(error) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
+/// The error of a sync, or of a write that may have reached the disk: it doesn't pass even if it says that there is no
+/// room, since what was written before it may be lost.
+pub(crate) fn never_passes(error: io::Error) -> io::Error {
+    if is_no_room(&error) { io::Error::other(error) } else { error }
+}
+
 /// What an admitted batch may take until the next checkpoint is done: once in the WAL, once in a segment.
 const COPIES: u64 = 2;
 
@@ -32,6 +38,8 @@ const COPIES: u64 = 2;
 #[derive(Debug)]
 pub(crate) struct SpaceGuard {
     full: AtomicBool,
+    /// The WAL finds no room for its next file, whatever the readings say.
+    wal_waits: AtomicBool,
     free_bytes: AtomicU64,
     needed_bytes: AtomicU64,
     /// Bytes that data admitted so far may take; only rises.
@@ -47,6 +55,7 @@ impl Default for SpaceGuard {
     fn default() -> Self {
         Self {
             full: AtomicBool::new(false),
+            wal_waits: AtomicBool::new(false),
             free_bytes: AtomicU64::new(0),
             needed_bytes: AtomicU64::new(0),
             charged_bytes: AtomicU64::new(0),
@@ -103,7 +112,7 @@ impl SpaceGuard {
     pub(crate) fn admit_data(&self, bytes: u64) -> Result<(), AppendError> {
         let cost = bytes * COPIES;
         let charged = self.charged_bytes.fetch_add(cost, Ordering::Relaxed) + cost;
-        if !self.full.load(Ordering::Relaxed) && charged <= self.charge_limit.load(Ordering::Relaxed) {
+        if !self.is_full() && charged <= self.charge_limit.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.charged_bytes.fetch_sub(cost, Ordering::Relaxed);
@@ -114,7 +123,12 @@ impl SpaceGuard {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
+        self.full.load(Ordering::Relaxed) || self.wal_waits.load(Ordering::Relaxed)
+    }
+
+    /// Whether the WAL waits for room: no data is admitted meanwhile.
+    pub(crate) fn set_wal_waits(&self, waits: bool) {
+        self.wal_waits.store(waits, Ordering::Relaxed);
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {

@@ -51,6 +51,8 @@ pub struct LogStats {
     pub disk_free_bytes: u64,
     /// Whether data is refused because of that.
     pub disk_full: bool,
+    /// Whether the WAL waits for room: nothing is acknowledged meanwhile, and nothing lost.
+    pub wal_waits: bool,
     /// Whether the log has stopped.
     pub poisoned: bool,
 }

@@ -12,10 +12,11 @@ use crate::log::Shared;
 use crate::queue::News;
 use crate::wal::file::Prepared;
 
-/// So long the WAL is quiet before the last group's durability is recorded.
-const SEAL_AFTER: Duration = Duration::from_millis(5);
 /// How often the checkpoint and the disk's fullness are considered.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often the WAL looks for room where it found none.
+const ROOM_RETRY: Duration = Duration::from_millis(100);
 
 /// What a thread does until the log ends.
 type Body = fn(&Shared);
@@ -79,10 +80,25 @@ fn run(log: &Shared, body: Body) {
 /// Commits whatever queued while the last sync ran; never waits for more.
 fn write(log: &Shared) {
     loop {
-        let unsealed = log.writer.lock().is_unsealed();
-        let went_on = match log.queue.wait(unsealed.then_some(SEAL_AFTER)) {
+        if log.queue.is_stuck() {
+            // Who closes the log tries once more by itself.
+            if log.queue.wait_for_room(ROOM_RETRY) || log.commit().is_err() {
+                return;
+            }
+            continue;
+        }
+        let patience = log.writer.lock().seal_due_in(log.env.clock.monotonic());
+        let went_on = match log.queue.wait(patience) {
             News::Entries => log.commit().map(|_| ()),
-            News::Quiet => log.writer.lock().seal(log),
+            News::Quiet => {
+                let mut writer = log.writer.lock();
+                // Threads that append write groups as well, perhaps just now.
+                match writer.seal_due_in(log.env.clock.monotonic()) {
+                    Some(Duration::ZERO) => writer.seal(log),
+                    _ => Ok(()),
+                }
+            }
+            News::Unsealed => Ok(()),
             News::Closed => return,
         };
         if went_on.is_err() {

@@ -460,6 +460,61 @@ impl tracing::Subscriber for BrokenOutput {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
+/// Polls what another thread will make true; the test's own deadline ends it if that never comes.
+#[expect(clippy::disallowed_methods, reason = "the patience of a test is real time")]
+fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_true() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Knows which thread woke it.
+#[derive(Default)]
+struct WokenBy(parking_lot::Mutex<Option<std::thread::ThreadId>>);
+
+impl std::task::Wake for WokenBy {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.lock().get_or_insert(std::thread::current().id());
+    }
+}
+
+#[test]
+fn a_lone_append_is_committed_by_its_caller_and_sealed_by_the_log() {
+    let sim = SimEnv::new(1);
+    let config = duolog_log::LogConfig { threads: true, ..config("/data") };
+    let (log, _) = open(&sim.env(), config).unwrap();
+    let orders = create(&log);
+    let (mut appended, this) = (0, std::thread::current().id());
+    until("a caller commits what it appended", || {
+        let lone = orders.append_deferred(batch(&["a"])).unwrap();
+        appended += 1;
+        let woken_by = std::sync::Arc::new(WokenBy::default());
+        let mut durable = Box::pin(log.durable(lone.lsn));
+        let waker = std::task::Waker::from(woken_by.clone());
+        let waits = durable.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending();
+        log.commit_queued();
+        until("it is durable", || log.durable_lsn() >= lone.lsn);
+        // Before it sleeps for the first time, the log's own thread may be quicker.
+        waits && *woken_by.0.lock() == Some(this)
+    });
+    let groups = log.stats().groups;
+    sim.clock.advance(std::time::Duration::from_millis(5));
+    until("the log's thread seals the caller's group", || log.stats().groups == groups + 1);
+
+    let first = orders.append_deferred(batch(&["b"])).unwrap();
+    let second = orders.append_deferred(batch(&["c"])).unwrap();
+    log.commit_queued();
+    until("several are durable as well", || log.durable_lsn() >= second.lsn);
+    assert!(first.lsn < second.lsn);
+    let last = orders.append_deferred(batch(&["d"])).unwrap();
+    log.commit_soon();
+    until("and what nobody waits for", || log.durable_lsn() >= last.lsn);
+    assert_eq!(read_all(&orders).unwrap().len(), appended + 3);
+    log.close().unwrap();
+}
+
 #[test]
 fn a_log_that_stops_does_so_though_nobody_takes_the_line_about_it() {
     let sim = SimEnv::new(1);

@@ -9,12 +9,13 @@ mod crash_model;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use common::*;
-use crash_model::{Model, Promise, Workload};
-use duolog_env::Env;
+use crash_model::{Model, Promise, Stopped, Workload};
+use duolog_env::{Disk, Env};
 use duolog_log::Log;
-use duolog_testkit::{Explorer, Run, SimDisk, SimEnv, Violation};
+use duolog_testkit::{Explorer, Limits, Run, SimDisk, SimEnv, SimRng, Violation};
 use duolog_types::{Lsn, PartitionId};
 
 pub fn workload(run: &Run<Promise>) {
@@ -24,6 +25,35 @@ pub fn workload(run: &Run<Promise>) {
     let workload =
         Workload { env, rng, steps: 60, mark: &mark, meanwhile: &|_| {}, persisted: Cell::new(Lsn::ZERO) };
     workload.run().unwrap();
+}
+
+/// The same on a disk that is full at times.
+pub fn full_workload(run: &Run<Promise>) {
+    let (rng, disk) = (run.rng(), run.disk().clone());
+    let env = SimEnv::with_disk(disk.clone(), rng.below(1 << 40)).env();
+    let chance = SimRng::new(rng.below(1 << 40));
+    let meanwhile = |log: &Log| match chance.below(12) {
+        0..2 => disk.fill_at(1 + chance.below(20)),
+        // Others take what the log gives back.
+        2 => {
+            disk.set_capacity(Some(1 << 40));
+            let space = disk.space(Path::new("/data")).unwrap();
+            let used = space.total_bytes - space.free_bytes;
+            disk.set_capacity(Some((used + chance.below(128 << 10)).saturating_sub(64 << 10)));
+        }
+        3..5 => disk.set_capacity(None),
+        5..8 => log.measure_space(),
+        _ => {}
+    };
+    let mark = |_, promise| run.mark(promise);
+    let workload =
+        Workload { env, rng, steps: 60, mark: &mark, meanwhile: &meanwhile, persisted: Cell::new(Lsn::ZERO) };
+    match workload.run() {
+        Ok(()) => {}
+        Err(Stopped::Poisoned(reason)) if reason.detail.contains("no room") => {}
+        Err(other) => panic!("{other:?}"),
+    }
+    disk.set_capacity(None);
 }
 
 /// A digest of everything that can be read.
@@ -77,10 +107,24 @@ pub fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> 
 #[cfg_attr(not(seeded_bug), test)]
 #[cfg_attr(seeded_bug, allow(dead_code, reason = "`seeded` uses the rest, and would disturb this"))]
 fn no_crash_loses_or_invents_anything() {
+    explore(workload, "no_crash_loses", None);
+}
+
+#[cfg_attr(not(seeded_bug), test)]
+#[cfg_attr(seeded_bug, allow(dead_code, reason = "as above"))]
+fn no_crash_on_a_full_disk_loses_or_invents_anything() {
+    // Many workloads rather than many images of each: few get into the same state.
+    explore(full_workload, "no_crash_on_a_full_disk", Some(Limits { per_kind: 1 }));
+}
+
+#[cfg_attr(seeded_bug, allow(dead_code, reason = "as above"))]
+fn explore(workload: fn(&Run<Promise>), test: &str, limits: Option<Limits>) {
     let images = std::env::var("DUOLOG_CRASH_IMAGES").ok().and_then(|count| count.parse().ok());
-    let mut explorer =
-        Explorer::new(1, "cargo test -p duolog-log --test crash").with_replay_from_env().unwrap();
+    let mut explorer = Explorer::new(1, format!("cargo test -p duolog-log --test crash {test}"))
+        .with_replay_from_env()
+        .unwrap();
     explorer.images = images.unwrap_or(2_000);
+    explorer.limits = limits.unwrap_or(explorer.limits);
     explorer.threads = if images.is_some() { 2 } else { 1 };
     let report = explorer.run(workload, check);
     println!("{report:?}");

@@ -108,7 +108,8 @@ fn a_full_batch_and_a_large_record_begin_a_new_one() {
     let (_sim, log) = opened();
     let orders = create(&log);
     let filler = "x".repeat(20_000);
-    let lsns: Vec<_> = (0..4).map(|_| orders.append_record(record(&filler, 1)).unwrap().lsn).collect();
+    let lsns: Vec<_> =
+        (0..4).map(|_| orders.append_record_deferred(record(&filler, 1)).unwrap().lsn).collect();
     assert_eq!(lsns[0], lsns[1]);
     assert!(lsns[2] > lsns[1] && lsns[3] == lsns[2], "what fits a WAL file of 64 KiB: {lsns:?}");
     let large = "y".repeat(50_000);

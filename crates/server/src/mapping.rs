@@ -21,6 +21,7 @@ pub fn log_config(config: &Config, give_up_damaged: bool) -> LogConfig {
         max_open_files: config.storage.max_open_files as usize,
         background_bytes_per_second: config.storage.background_bytes_per_second.0,
         damage: if give_up_damaged { DamagePolicy::GiveUp } else { DamagePolicy::Refuse },
+        callers_commit: std::thread::available_parallelism().is_ok_and(|threads| threads.get() > 1),
         ..LogConfig::new(&config.data_dir)
     }
 }

@@ -146,6 +146,11 @@ fn log_samples(samples: &mut Samples, stats: &LogStats) {
             u64::from(stats.disk_full),
         ),
         (
+            "duolog_log_wal_waits_for_room",
+            "Whether nothing is acknowledged because the disk has no room for the next WAL file: 0 or 1.",
+            u64::from(stats.wal_waits),
+        ),
+        (
             "duolog_log_poisoned",
             "Whether the log has stopped after a failed write: 0 or 1.",
             u64::from(stats.poisoned),

@@ -116,7 +116,8 @@ impl Shard {
         event: impl FnOnce(ReplyTo) -> Event,
         now: Now,
     ) -> Asked {
-        if self.gave_up {
+        // A step can't be taken back, so it isn't begun when the log may refuse its records.
+        if self.gave_up || !log.admits_control() {
             return Asked::Refused;
         }
         let to = ReplyTo(self.next_request);

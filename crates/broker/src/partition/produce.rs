@@ -21,6 +21,9 @@ pub struct ProduceContext {
     pub arrival: Nanos,
     /// Whether the client's protocol version may send zstd (Kafka: Produce v7+).
     pub allow_zstd: bool,
+    /// The caller asks for the commit itself, behind all batches of its request:
+    /// [`Broker::commit_queued`](crate::Broker::commit_queued) or [`commit_soon`](crate::Broker::commit_soon).
+    pub commit_follows: bool,
 }
 
 /// Where a batch stands. The reply waits for `lsn`.
@@ -248,13 +251,15 @@ impl Partition {
                 });
             }
         }
-        let appended = self.log.append(NewBatch {
+        let batch = NewBatch {
             bytes,
             // Checked above: equals the record count, which is at least 1.
             offset_count: header.last_offset_delta.unsigned_abs() + 1,
             max_timestamp: header.max_timestamp,
             arrival: context.arrival,
-        })?;
+        };
+        let appended =
+            if context.commit_follows { self.log.append_deferred(batch)? } else { self.log.append(batch)? };
         producers.record(&header, appended.base_offset, appended.lsn, now);
         drop(producers);
 

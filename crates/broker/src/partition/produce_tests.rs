@@ -17,7 +17,7 @@ fn config(set: &[(&str, &str)]) -> TopicConfig {
 }
 
 fn context() -> ProduceContext {
-    ProduceContext { arrival: Nanos(NOW_MS * 1_000_000), allow_zstd: true }
+    ProduceContext { arrival: Nanos(NOW_MS * 1_000_000), allow_zstd: true, commit_follows: false }
 }
 
 fn builder() -> BatchBuilder {

@@ -57,7 +57,7 @@ pub fn create(broker: &Broker, name: &str, configs: &[(&str, &str)]) -> Arc<Topi
 }
 
 pub fn context(broker: &Broker) -> ProduceContext {
-    ProduceContext { arrival: broker.now(), allow_zstd: true }
+    ProduceContext { arrival: broker.now(), allow_zstd: true, commit_follows: false }
 }
 
 /// A batch of one record a value, at `timestamp`.

@@ -17,8 +17,9 @@ pub mod reply;
 mod tests;
 mod writer;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use duolog_types::Lsn;
@@ -49,7 +50,10 @@ pub trait Service: Send + Sync {
         frame: &mut Frame,
     ) -> impl Future<Output = Result<(Outcome, Meter), CloseReason>> + Send;
 
-    /// Ends when `lsn` is on stable storage.
+    /// What requests have queued is to be written, and nobody waits for it here.
+    fn commit_soon(&self);
+
+    /// Ends when `lsn` is on stable storage. What requests have queued is written meanwhile.
     fn durable(&self, lsn: Lsn) -> impl Future<Output = Result<(), Stopped>> + Send;
 
     /// The newest state that is on stable storage.
@@ -104,26 +108,61 @@ where
     S: Service,
 {
     let config = &shared.config;
+    // Whatever ends the connection: what it has queued is written.
+    let _commit = CommitAtEnd(service);
     let queue =
         ReplyQueue::new(config.reply_queue_len, config.reply_queue_bytes, Arc::clone(&shared.reply_bytes));
     let reading = read_requests(reader, connection, client, &queue, service, shared);
     let writing = writer::write_replies(writer, connection, &queue, service);
-    tokio::pin!(reading, writing);
-    let reason = tokio::select! {
-        biased;
-        reason = connection.until_ended() => return reason,
-        // Before the reader: what is ready leaves before more is taken on.
-        reason = &mut writing => return reason,
-        reason = &mut reading => reason,
+    let ended = connection.until_ended();
+    tokio::pin!(reading, writing, ended);
+    let first = poll_fn(|context| {
+        if let Poll::Ready(reason) = ended.as_mut().poll(context) {
+            return Poll::Ready(First::Ended(reason));
+        }
+        loop {
+            queue.take_news();
+            // Before the reader: what is ready leaves before more is taken on.
+            if let Poll::Ready(reason) = writing.as_mut().poll(context) {
+                return Poll::Ready(First::Ended(reason));
+            }
+            if let Poll::Ready(reason) = reading.as_mut().poll(context) {
+                return Poll::Ready(First::Read(reason));
+            }
+            if !queue.take_news() {
+                return Poll::Pending;
+            }
+        }
+    });
+    let reason = match first.await {
+        First::Ended(reason) => return reason,
+        First::Read(reason) => reason,
     };
     // Nothing more is read; what was asked before is still answered.
     queue.finish();
     tokio::select! {
-        ended = connection.until_ended() => ended,
+        ended = ended => ended,
         unwritten = writing => match unwritten {
             CloseReason::PeerClosed => reason,
             unwritten => unwritten,
         },
+    }
+}
+
+/// What ended first.
+enum First {
+    /// The connection, with what wasn't sent.
+    Ended(CloseReason),
+    /// The requests.
+    Read(CloseReason),
+}
+
+/// Has what a connection queued written when its session ends, dropped or not.
+struct CommitAtEnd<'a, S: Service>(&'a S);
+
+impl<S: Service> Drop for CommitAtEnd<'_, S> {
+    fn drop(&mut self) {
+        self.0.commit_soon();
     }
 }
 
@@ -169,8 +208,17 @@ where
             }
         };
         match handled {
-            Ok((Outcome::Reply(reply), meter)) => queue.push(Queued { reply, room: frame.room, meter }),
+            Ok((Outcome::Reply(reply), meter)) => {
+                // The writer asks for the commit that its first reply waits for. Behind others, a reply would wait
+                // until the client has taken those.
+                let waits_for_others = !queue.is_idle();
+                queue.push(Queued { reply, room: frame.room, meter });
+                if waits_for_others {
+                    service.commit_soon();
+                }
+            }
             Ok((Outcome::Silent, meter)) => {
+                service.commit_soon();
                 let now = service.now();
                 connection.requests_answered(1, now);
                 service.replied(meter, now);

@@ -1,10 +1,14 @@
 //! Replies that wait for their turn, their sync, or the client: a bounded queue between a connection's two halves.
 //!
-//! An empty queue owns no memory, so that silent connections cost none. One reader side, one writer side.
+//! An empty queue owns no memory, so that silent connections cost none. One reader side, one writer side, in one
+//! task: nobody is woken here. The task polls a side again when [`ReplyQueue::take_news`] says so. (A task that wakes
+//! itself makes tokio wake another worker, which costs more than the rest of a small request.)
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -93,8 +97,6 @@ impl Drop for Waiting<'_> {
 #[derive(Debug)]
 pub struct ReplyQueue {
     state: Mutex<State>,
-    pushed: Notify,
-    popped: Notify,
     max_len: usize,
     max_bytes: usize,
     /// Bytes that wait in the queues of all connections.
@@ -106,35 +108,29 @@ struct State {
     replies: VecDeque<Queued>,
     bytes: usize,
     finished: bool,
+    /// Something came or went that the other side may wait for.
+    news: bool,
 }
 
 impl ReplyQueue {
     /// An empty queue; `all` counts the bytes of every connection's queue.
     #[must_use]
     pub fn new(max_len: usize, max_bytes: usize, all: Arc<ReplyBytes>) -> Self {
-        Self {
-            state: Mutex::default(),
-            pushed: Notify::new(),
-            popped: Notify::new(),
-            max_len,
-            max_bytes,
-            all,
-        }
+        Self { state: Mutex::default(), max_len, max_bytes, all }
     }
 
     /// Waits until one more reply may be queued. A reply may be larger than what is left: the queue then holds
     /// at most the limit and that one.
     pub async fn room(&self) {
-        loop {
-            {
-                let state = self.state.lock();
-                if state.replies.len() < self.max_len && state.bytes < self.max_bytes {
-                    return;
-                }
+        poll_fn(|_| {
+            let state = self.state.lock();
+            if state.replies.len() < self.max_len && state.bytes < self.max_bytes {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-            // One waiter only, so a permit that is stored between the check and this wait isn't lost.
-            self.popped.notified().await;
-        }
+        })
+        .await;
     }
 
     /// Queues a reply behind the others.
@@ -144,32 +140,26 @@ impl ReplyQueue {
         let mut state = self.state.lock();
         state.bytes += bytes;
         state.replies.push_back(queued);
-        drop(state);
-        self.pushed.notify_one();
+        state.news = true;
     }
 
     /// No more replies will come.
     pub fn finish(&self) {
         self.state.lock().finished = true;
-        self.pushed.notify_one();
     }
 
     /// Waits for the next reply; `None` once the queue is finished and empty.
     ///
     /// What is popped still counts until [`sent`](Self::sent) is told.
     pub async fn pop(&self) -> Option<Queued> {
-        loop {
-            {
-                let mut state = self.state.lock();
-                if let Some(queued) = state.replies.pop_front() {
-                    return Some(queued);
-                }
-                if state.finished {
-                    return None;
-                }
+        poll_fn(|_| {
+            let mut state = self.state.lock();
+            match state.replies.pop_front() {
+                None if !state.finished => Poll::Pending,
+                popped => Poll::Ready(popped),
             }
-            self.pushed.notified().await;
-        }
+        })
+        .await
     }
 
     /// The next reply, if there is one and `ready` says that it may leave now.
@@ -185,8 +175,14 @@ impl ReplyQueue {
     /// Bytes of popped replies were sent.
     pub fn sent(&self, bytes: usize) {
         self.all.sub(bytes);
-        self.state.lock().bytes -= bytes;
-        self.popped.notify_one();
+        let mut state = self.state.lock();
+        state.bytes -= bytes;
+        state.news = true;
+    }
+
+    /// Whether anything came or went since the last call.
+    pub fn take_news(&self) -> bool {
+        std::mem::take(&mut self.state.lock().news)
     }
 
     /// Whether nothing waits, popped or not.

@@ -19,6 +19,7 @@ struct Echo {
     now_ms: AtomicU64,
     handled: watch::Sender<usize>,
     replied: Mutex<HashMap<usize, usize>>,
+    commits: watch::Sender<usize>,
 }
 
 impl Echo {
@@ -29,6 +30,7 @@ impl Echo {
             now_ms: AtomicU64::new(1),
             handled: watch::Sender::new(0),
             replied: Mutex::default(),
+            commits: watch::Sender::new(0),
         })
     }
 }
@@ -75,6 +77,10 @@ impl Service for Echo {
             _ = durable.wait_for(|durable| *durable >= lsn.0) => Ok(()),
             _ = stopped.wait_for(|stopped| *stopped) => Err(Stopped("sync failed".to_owned())),
         }
+    }
+
+    fn commit_soon(&self) {
+        self.commits.send_modify(|count| *count += 1);
     }
 
     fn durable_lsn(&self) -> Lsn {
@@ -163,6 +169,23 @@ async fn requests_are_handled_while_earlier_replies_wait_for_their_sync_and_leav
     drop(session.client);
     assert!(matches!(session.task.await.unwrap(), CloseReason::PeerClosed));
     assert_eq!(session.echo.replied.lock()[&0], 3);
+}
+
+#[tokio::test]
+async fn what_no_reply_waits_for_is_committed_all_the_same() {
+    let mut session = start(KafkaConfig::default());
+    let mut commits = session.echo.commits.subscribe();
+    session.send(SILENT, 0, b"").await;
+    commits.wait_for(|count| *count == 1).await.unwrap();
+    // The first reply asks by waiting for its sync; the second stands behind it.
+    session.send(ECHO, 5, b"first").await;
+    session.handled(2).await;
+    assert_eq!(*commits.borrow(), 1);
+    session.send(ECHO, 6, b"second").await;
+    commits.wait_for(|count| *count == 2).await.unwrap();
+    // Nobody will take the replies, and nobody polls the session to its end.
+    session.task.abort();
+    commits.wait_for(|count| *count == 3).await.unwrap();
 }
 
 #[tokio::test]

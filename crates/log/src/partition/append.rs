@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use duolog_types::{Lsn, Offset};
+use roaring::RoaringTreemap;
 
 use super::handle::Partition;
+use crate::dead::ranges;
 use crate::entry::{NewBatch, NewRecord};
 use crate::error::AppendError;
 use crate::joined::{JoinedBatch, record_bytes_max};
-use crate::queue::{PlacedBatch, Waiting, WaitingEntry};
+use crate::queue::{PlacedBatch, Waiting, WaitingEntry, Wake};
 
 /// Where an appended batch stands. It may be read and acknowledged once `lsn` is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,25 @@ impl Partition {
     /// # Panics
     /// If the batch is shorter than a record batch's header; the caller has parsed it.
     pub fn append(&self, batch: NewBatch) -> Result<Appended, AppendError> {
+        self.append_and(batch, Wake::Now)
+    }
+
+    /// As [`append`](Self::append), by a caller who has more to append, or can do the commit itself: it must call
+    /// [`Log::commit_queued`] or [`Log::commit_soon`] behind the last one, or the batch waits for others to come.
+    ///
+    /// [`Log::commit_queued`]: crate::Log::commit_queued
+    /// [`Log::commit_soon`]: crate::Log::commit_soon
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Panics
+    /// As [`append`](Self::append).
+    pub fn append_deferred(&self, batch: NewBatch) -> Result<Appended, AppendError> {
+        self.append_and(batch, Wake::Later)
+    }
+
+    fn append_and(&self, batch: NewBatch, wake: Wake) -> Result<Appended, AppendError> {
         assert!(batch.bytes.len() >= 61, "a record batch has at least its header");
         self.log.space.admit_data(batch.bytes.len() as u64)?;
         let mut state = self.core.lock();
@@ -40,7 +61,7 @@ impl Partition {
         let end_offset = base_offset.plus(i64::from(batch.offset_count));
         let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
         // Still under the partition's lock: no later offset can get an earlier place in the WAL.
-        let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true, wake)?;
         state.next = end_offset;
         if duolog_env::seeded_bug("high_watermark_before_sync") {
             state.high_watermark = end_offset;
@@ -55,6 +76,19 @@ impl Partition {
     /// # Errors
     /// As [`append`](Self::append); the record is then certainly not in the log.
     pub fn append_record(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Now)
+    }
+
+    /// As [`append_record`](Self::append_record), by a caller who has more to append, or can do the commit itself: see
+    /// [`append_deferred`](Self::append_deferred).
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_record_deferred(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Later)
+    }
+
+    fn append_record_and(&self, record: NewRecord<'_>, wake: Wake) -> Result<Appended, AppendError> {
         let bytes_max = record_bytes_max(&record);
         self.log.space.admit_data(bytes_max as u64)?;
         let mut state = self.core.lock();
@@ -73,7 +107,7 @@ impl Partition {
             None => {
                 let batch = Arc::new(JoinedBatch::begin(base_offset, &record, bytes_max, &self.log.queue)?);
                 let waiting = Waiting::Joined { core: self.core.clone(), batch: batch.clone() };
-                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true)?;
+                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true, wake)?;
                 state.joined = Some((lsn, batch));
                 lsn
             }
@@ -100,7 +134,7 @@ impl Partition {
             return Ok(Lsn::ZERO);
         }
         let skip = Waiting::Skip { core: self.core.clone(), from: state.next, to };
-        let lsn = self.log.queue.push(WaitingEntry::One(skip), false)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(skip), false, Wake::Now)?;
         state.next = to;
         Ok(lsn)
     }
@@ -120,9 +154,37 @@ impl Partition {
             return Ok(state.start_lsn);
         }
         let trim = Waiting::Trim { core: self.core.clone(), to };
-        let lsn = self.log.queue.push(WaitingEntry::One(trim), false)?;
+        let lsn = self.log.queue.push(WaitingEntry::One(trim), false, Wake::Now)?;
         state.start_queued = to;
         state.start_lsn = lsn;
+        Ok(lsn)
+    }
+
+    /// Deletes the records at `offsets`: from the moment that the entry returned is durable no reader sees them, now or after a
+    /// restart. They may be named before they are durable themselves; offsets that weren't taken yet, or that lie below
+    /// the log start, are passed over. Deleting twice is no error. Goes on while the disk is full.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); nothing is deleted then.
+    pub fn delete(&self, offsets: &RoaringTreemap) -> Result<Lsn, AppendError> {
+        let state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let ranges = ranges::encode(offsets, state.start, state.next);
+        if ranges.is_empty() {
+            // All of them are below the log start, which a reader sees already.
+            return Ok(Lsn::ZERO);
+        }
+        let waiting = Waiting::Delete { core: self.core.clone(), ranges: ranges.clone() };
+        let lsn = self.log.queue.push(WaitingEntry::One(waiting), false, Wake::Now)?;
+        if duolog_env::seeded_bug("delete_visible_before_sync") {
+            drop(state);
+            let ranges: Vec<_> = ranges::decode(&ranges).filter_map(Result::ok).collect();
+            if self.core.publish_delete(&ranges) {
+                self.log.partitions.list_dirty(&self.core);
+            }
+        }
         Ok(lsn)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A spare is a whole file of zeros (or of old groups): writing into it changes no metadata, which halves the
 //! time of a sync (rules-storage §2.1). Spares are made in the background; a start or a rotation that finds none
-//! begins with a file that is only allocated, and the background fills it ahead of the writer.
+//! begins with a file that is only allocated, and the background fills it ahead of the writer. Where there is no room
+//! for that either, a file that is just large enough has to do, so that the entries get through that free room.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,11 +16,14 @@ use duolog_types::Lsn;
 use parking_lot::{Mutex, RwLock};
 
 use super::layout::{FILE_HEADER_BYTES, FileHeader, padded};
+use crate::space::{is_no_room, never_passes};
 
 /// How much is zeroed in one go: bounds how long the writer waits for the background.
 const FILL_CHUNK_BYTES: u64 = 1 << 20;
 /// Spares kept at least; more are deleted, unless checkpoints free more at a time.
 const SPARES_MIN: usize = 2;
+/// On a full disk a file may be so much smaller than it should be.
+const SMALL_FILES_PART: u64 = 256;
 
 /// A WAL file that is or was part of the log.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct WalFile {
     pub header: FileHeader,
     pub path: PathBuf,
     pub file: Arc<dyn File>,
+    /// Room for groups ends here; less than usual where the disk was full.
+    pub size: u64,
     /// Below this position the file's blocks are written (zeros or groups).
     filled: AtomicU64,
     /// Held while a chunk at `filled` is being zeroed.
@@ -52,13 +58,13 @@ impl WalFile {
     }
 
     /// Zeroes the next chunk ahead of the writer; `false` when the file is full of written blocks.
-    pub(crate) fn fill_chunk(&self, size: u64) -> io::Result<bool> {
+    pub(crate) fn fill_chunk(&self) -> io::Result<bool> {
         let _guard = self.filling.lock();
         let at = self.filled.load(Ordering::Acquire);
-        if at >= size {
+        if at >= self.size {
             return Ok(false);
         }
-        let len = FILL_CHUNK_BYTES.min(size - at);
+        let len = FILL_CHUNK_BYTES.min(self.size - at);
         self.file.write_durable(&AlignedBuf::zeroed(len as usize), at)?;
         self.filled.store(at + len, Ordering::Release);
         Ok(true)
@@ -138,15 +144,16 @@ impl WalFiles {
         self.mode
     }
 
-    /// Size of a file, bytes.
+    /// Size of a file where there is room for it, bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// Takes over a file that recovery found to be part of the log.
     pub(crate) fn adopt_live(&self, header: FileHeader, path: PathBuf, file: Arc<dyn File>) {
-        let file =
-            WalFile { header, path, file, filled: AtomicU64::new(u64::MAX), filling: Mutex::default() };
+        let size = file.len().unwrap_or(self.size);
+        let (filled, filling) = (AtomicU64::new(u64::MAX), Mutex::default());
+        let file = WalFile { header, path, file, size, filled, filling };
         self.live.write().insert(header.seq, Arc::new(file));
     }
 
@@ -166,27 +173,34 @@ impl WalFiles {
         self.live.read().get(&seq).cloned()
     }
 
-    /// Begins the next file of the log: header written and durable, name too.
+    /// Begins the next file of the log: header written and durable, name too. A full disk may give less than the
+    /// usual size, but never less than `needed` bytes.
+    ///
+    /// An error that [may pass](crate::space::may_pass) left nothing behind: the next try begins anew.
     pub(crate) fn begin(
         &self,
         seq: u64,
         first_lsn: Lsn,
         prev_end: u64,
         prev_chain: u32,
+        needed: u64,
     ) -> io::Result<Arc<WalFile>> {
-        let spare = match self.spares.lock().pop() {
-            Some(spare) => spare,
-            None => self.create()?,
+        let spare = self.spares.lock().pop();
+        let (spare, size) = match spare {
+            Some(spare) => (spare, self.size),
+            None => self.create_at_least(needed)?,
         };
         let header = FileHeader { seq, epoch: self.env.rng.next_u64(), first_lsn, prev_end, prev_chain };
         let mut sector = AlignedBuf::with_capacity(FILE_HEADER_BYTES as usize);
         sector.extend_from_slice(&header.encode());
         sector.pad_to(FILE_HEADER_BYTES as usize);
-        spare.file.write_durable(&sector, 0)?;
+        // Never tried again: there may be two files with one number then.
+        spare.file.write_durable(&sector, 0).map_err(never_passes)?;
         let file = Arc::new(WalFile {
             header,
             path: spare.path,
             file: spare.file,
+            size,
             filled: AtomicU64::new(spare.filled.max(FILE_HEADER_BYTES)),
             filling: Mutex::default(),
         });
@@ -194,24 +208,42 @@ impl WalFiles {
         Ok(file)
     }
 
-    fn create(&self) -> io::Result<Spare> {
+    /// A new file of the usual size, or of what the disk has room for.
+    fn create_at_least(&self, needed: u64) -> io::Result<(Spare, u64)> {
+        let small = padded(needed.max(self.size / SMALL_FILES_PART)).min(self.size);
+        match self.create(self.size) {
+            Err(error) if is_no_room(&error) && small < self.size => {
+                let spare = self.create(small)?;
+                tracing::warn!(bytes = small, "no room for a whole WAL file: going on in a small one");
+                Ok((spare, small))
+            }
+            created => Ok((created?, self.size)),
+        }
+    }
+
+    fn create(&self, size: u64) -> io::Result<Spare> {
         let name = format!("{:08}.wal", self.next_name.fetch_add(1, Ordering::Relaxed));
         let path = self.dir.join(name);
         let created = self.env.disk.open(&path, OpenMode::CreateNew)?;
-        if let Err(error) = created.allocate(self.size) {
-            // What there was of room is taken now, and nothing but this name holds it.
-            if let Err(error) = self.env.disk.remove(&path) {
-                tracing::warn!(path = %path.display(), %error, "half a WAL file can't be removed");
-            }
-            return Err(error);
-        }
+        self.complete(&path, &*created, size)
+            .map(|file| Spare { path: path.clone(), file, filled: 0 })
+            .inspect_err(|_| {
+                // What there was of room is taken now, and nothing but this name holds it.
+                if let Err(error) = self.env.disk.remove(&path) {
+                    tracing::warn!(path = %path.display(), %error, "half a WAL file can't be removed");
+                }
+            })
+    }
+
+    /// Reserves the room of a file that was just made, durably with its name, and opens it as files are.
+    fn complete(&self, path: &Path, created: &dyn File, size: u64) -> io::Result<Arc<dyn File>> {
+        created.allocate(size)?;
         // The length must be durable too: groups are synced by data only.
-        created.sync_data()?;
+        created.sync_data().map_err(never_passes)?;
         if !duolog_env::seeded_bug("no_directory_sync") {
-            self.env.disk.sync_dir(&self.dir)?;
+            self.env.disk.sync_dir(&self.dir).map_err(never_passes)?;
         }
-        let file = self.env.disk.open(&path, self.mode)?;
-        Ok(Spare { path, file, filled: 0 })
+        self.env.disk.open(path, self.mode)
     }
 
     /// One step of background work: fills the file in use, else makes a spare.
@@ -222,7 +254,7 @@ impl WalFiles {
         self.reclaim_retired();
         let current = self.live.read().last_key_value().map(|(_, file)| file.clone());
         if let Some(current) = current
-            && current.fill_chunk(self.size)?
+            && current.fill_chunk()?
         {
             return Ok(Prepared::InUse);
         }
@@ -236,7 +268,7 @@ impl WalFiles {
         };
         let mut spare = match spare {
             Some(spare) => spare,
-            None => self.create()?,
+            None => self.create(self.size)?,
         };
         let len = FILL_CHUNK_BYTES.min(self.size - spare.filled);
         let filled = spare.file.write_durable(&AlignedBuf::zeroed(len as usize), spare.filled);

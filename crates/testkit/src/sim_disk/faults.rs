@@ -11,6 +11,10 @@ pub(super) struct Faults {
     pub(super) sync_in: Option<u64>,
     /// Bytes that files may take.
     pub(super) capacity: Option<u64>,
+    /// Operations that need room to let pass until the disk is full; `None` for ever.
+    pub(super) room_in: Option<u64>,
+    /// Files that may be open at a time.
+    pub(super) open_files: Option<usize>,
     /// The machine is off: nothing works any more.
     pub(super) power_off: bool,
 }
@@ -23,6 +27,11 @@ impl Faults {
     /// Whether this write is the one that fails.
     pub(super) fn write_fails(&mut self) -> bool {
         counts_down(&mut self.write_in)
+    }
+
+    /// Whether this is the operation from which on there is no room.
+    pub(super) fn room_ends(&mut self) -> bool {
+        counts_down(&mut self.room_in)
     }
 
     /// Whether this sync is the one that fails.
@@ -48,6 +57,11 @@ fn counts_down(left: &mut Option<u64>) -> bool {
 /// What a block device that can't write answers.
 pub(super) fn eio() -> io::Error {
     io::Error::from_raw_os_error(5)
+}
+
+/// What a process hears that has as many files open as it may.
+pub(super) fn emfile() -> io::Error {
+    io::Error::from_raw_os_error(24)
 }
 
 /// What a full file system answers.

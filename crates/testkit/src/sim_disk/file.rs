@@ -67,10 +67,13 @@ impl SimFile {
     }
 
     /// A full disk refuses what would fill a hole or lengthen a file.
-    fn check_room(&self, state: &State, at: u64, len: usize) -> io::Result<()> {
-        let Some(capacity) = state.faults.capacity else { return Ok(()) };
+    fn check_room(&self, state: &mut State, at: u64, len: usize) -> io::Result<()> {
         let content = state.model.cache.content(self.inode);
         let missing = content.map_or(0, |content| content.missing_chunks(at, len));
+        if missing > 0 && state.faults.room_ends() {
+            state.faults.capacity = Some(state.used_bytes());
+        }
+        let Some(capacity) = state.faults.capacity else { return Ok(()) };
         if missing > 0 && state.used_bytes() + missing * CHUNK_BYTES as u64 > capacity {
             return Err(enospc());
         }
@@ -144,7 +147,7 @@ impl File for SimFile {
             return Err(invalid(format!("a length of {len} is beyond {MAX_FILE_BYTES}")));
         }
         let mut state = self.state()?;
-        self.check_room(&state, 0, len as usize)?;
+        self.check_room(&mut state, 0, len as usize)?;
         state.record(Op::Allocate { inode: self.inode, len });
         Ok(())
     }

@@ -20,7 +20,7 @@ use duolog_env::{Disk, File, Lock, OpenMode, Space};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use content::CHUNK_BYTES;
-use faults::{Faults, eio};
+use faults::{Faults, eio, emfile};
 use file::SimFile;
 pub(crate) use file::TORN_BYTES;
 pub use model::Inode;
@@ -146,7 +146,32 @@ impl SimDisk {
     /// Bounds what files may take, in bytes; a write that needs more fails with ENOSPC. `None` lifts it.
     /// Overwriting what was written before needs no room, filling a hole does.
     pub fn set_capacity(&self, capacity: Option<u64>) {
-        self.shared.state.lock().faults.capacity = capacity;
+        let mut state = self.shared.state.lock();
+        state.faults.capacity = capacity;
+        state.faults.room_in = None;
+    }
+
+    /// Lets the disk be full when the `nth` operation from now comes that needs room (1 is the next one): that one
+    /// fails with ENOSPC, as do all like it until [`set_capacity`](Self::set_capacity) lifts it.
+    pub fn fill_at(&self, nth: u64) {
+        self.shared.state.lock().faults.room_in = Some(nth.max(1));
+    }
+
+    /// Whether [`fill_at`](Self::fill_at) has come, or another capacity is set.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.shared.state.lock().faults.capacity.is_some()
+    }
+
+    /// Bounds how many files may be open at a time: opening one more fails with EMFILE. `None` lifts it.
+    pub fn set_open_files(&self, max: Option<usize>) {
+        self.shared.state.lock().faults.open_files = max;
+    }
+
+    /// How many files are open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        self.shared.state.lock().handles.len()
     }
 
     /// Lets every later operation on this disk fail, as a machine without power would: for the threads that a
@@ -322,6 +347,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let path = normal(path)?;
         let mut state = self.state()?;
+        if state.faults.open_files.is_some_and(|max| state.handles.len() >= max) {
+            return Err(emfile());
+        }
         let inode = match mode {
             OpenMode::CreateNew => state.create(path)?,
             OpenMode::Read => state.find(&path)?,

@@ -51,7 +51,7 @@ const ZSTD_VERSION: i16 = 7;
 async fn handle(mut call: Call<'_>) -> Handled {
     let arrival = call.door.broker.now();
     let request = call.decode_with(request::decode)?;
-    let context = ProduceContext { arrival, allow_zstd: call.version >= ZSTD_VERSION };
+    let context = ProduceContext { arrival, allow_zstd: call.version >= ZSTD_VERSION, commit_follows: true };
     let refusal = refusal(&request);
     let mut after = Lsn::ZERO;
     let mut responses = Vec::with_capacity(request.topics.len());
