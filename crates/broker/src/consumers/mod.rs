@@ -55,7 +55,6 @@ pub use consumer::Consumer;
 pub use create::{Action, Created};
 pub use error::{ConsumerConfigError, CreateConsumerError, DeleteConsumerError};
 pub use of_stream::StreamConsumers;
-pub(crate) use source::StreamSource;
 pub use source::{NoSink, Outgoing, Place, Reading, Sink, Source};
 
 use crate::groups::timers::Alarm;
