@@ -78,6 +78,12 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Reads up to `buf.len()` bytes at `at`; fewer only at the file's end.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
 
+    /// Tells that `len` bytes at `at` will be read soon, so that the system may fetch them meanwhile. Only a hint, for
+    /// speed.
+    fn will_read(&self, at: u64, len: u64) {
+        let _ = (at, len);
+    }
+
     /// Writes all of `bytes` at `at`; extends the file where needed. Not durable before a sync.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 
 use crate::disk::{Disk, File, Lock, OpenMode, Space};
 
@@ -159,6 +159,11 @@ impl File for RealFile {
             }
         }
         Ok(filled)
+    }
+
+    fn will_read(&self, at: u64, len: u64) {
+        // A file system that doesn't take the hint reads later, that's all.
+        let _ = rustix::fs::fadvise(&self.file, at, std::num::NonZero::new(len), Advice::WillNeed);
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {

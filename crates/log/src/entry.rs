@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use duolog_types::{Nanos, PartitionId, TimestampMs};
+use roaring::RoaringTreemap;
 
 use crate::table::TableId;
 
@@ -41,6 +42,13 @@ impl Entry {
         self
     }
 
+    /// The end of the records at `offsets`: as [`Partition::delete`](crate::Partition::delete), atomic with the rest of the entry.
+    #[must_use]
+    pub fn delete(mut self, partition: PartitionId, offsets: RoaringTreemap) -> Self {
+        self.frames.push(Frame::Delete { partition, offsets });
+        self
+    }
+
     /// Whether the entry has no frames.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -56,6 +64,21 @@ pub(crate) enum Frame {
     State { table: TableId, shard: u32, change: Bytes },
     Create { partition: PartitionId },
     Drop { partition: PartitionId },
+    Delete { partition: PartitionId, offsets: RoaringTreemap },
+}
+
+/// One record to append, which joins the batch of its partition that still waits for the WAL, or begins one.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRecord<'a> {
+    /// The key; null and empty differ.
+    pub key: Option<&'a [u8]>,
+    /// The value; null (a tombstone) and empty differ.
+    pub value: Option<&'a [u8]>,
+    /// Headers, in order.
+    pub headers: &'a [(&'a [u8], Option<&'a [u8]>)],
+    /// When it arrived here. In milliseconds, this is the record's timestamp; the batch's arrival is its first
+    /// record's.
+    pub arrival: Nanos,
 }
 
 /// A record batch to append, already judged by the broker.

@@ -19,9 +19,11 @@
 mod checkpoint;
 mod codec;
 mod config;
+mod dead;
 mod durable;
 mod entry;
 mod error;
+mod joined;
 mod log;
 mod open;
 mod partition;
@@ -37,7 +39,8 @@ mod wal;
 mod watch;
 
 pub use config::{DamagePolicy, Durability, LogConfig};
-pub use entry::{Entry, NewBatch};
+pub use dead::set::Dead;
+pub use entry::{Entry, NewBatch, NewRecord};
 pub use error::{AppendError, OpenError, Poisoned, ReadError};
 pub use log::Log;
 pub use open::RecoveryReport;

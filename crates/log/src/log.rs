@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::checkpoint::run::{CheckpointError, Checkpointer};
 use crate::config::LogConfig;
+use crate::dead::ranges;
 use crate::durable::Durability;
 use crate::entry::{Entry, Frame};
 use crate::error::{AppendError, OpenError, Poisoned};
@@ -87,6 +88,13 @@ impl Log {
     /// If two tables have one number, or one has the log's own, 0.
     pub fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) -> Result<Self, OpenError> {
         let shared = Arc::new(open::open(env, config, tables)?);
+        if shared.recovery.given_up > 0
+            && let Err(reason) = shared.checkpoint()
+        {
+            // What was dead in the range that is lost must be forgotten before its offsets are given anew.
+            let source = io::Error::other(reason.to_string());
+            return Err(OpenError::io("checkpointing what is left of", &shared.config.dir, source));
+        }
         let threads = Arc::new(threads::start(&shared)?);
         Ok(Self { shared, threads })
     }
@@ -225,6 +233,18 @@ impl Shared {
                 Frame::State { table, shard, change } => {
                     self.changed.lock().insert((table, shard));
                     Waiting::State { table, shard, change }
+                }
+                Frame::Delete { partition, offsets } => {
+                    let core = self.partitions.get(partition).ok_or(AppendError::Dropped(partition))?;
+                    let ranges = {
+                        let state = core.lock();
+                        if state.closed {
+                            return Err(AppendError::Dropped(partition));
+                        }
+                        // What was taken by now stands in front of this entry.
+                        ranges::encode(&offsets, state.start, state.next)
+                    };
+                    Waiting::Delete { core, ranges }
                 }
                 Frame::Create { partition } => Waiting::Create(Core::new(partition)),
                 Frame::Drop { partition } => {

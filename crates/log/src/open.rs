@@ -7,14 +7,16 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use duolog_env::Env;
-use duolog_types::{Lsn, Offset};
+use duolog_types::{Lsn, Offset, PartitionId};
 use parking_lot::{Condvar, Mutex};
+use roaring::RoaringTreemap;
 
-use crate::checkpoint::manifest::{self, Manifest, SnapshotRef};
+use crate::checkpoint::manifest::{self, MANIFEST_VERSION, Manifest, SnapshotKey, SnapshotRef};
 use crate::checkpoint::partition_table::{self, PARTITIONS};
 use crate::checkpoint::run::Checkpointer;
 use crate::checkpoint::snapshot;
 use crate::config::LogConfig;
+use crate::dead::ranges;
 use crate::durable::Durability;
 use crate::error::OpenError;
 use crate::log::Shared;
@@ -86,7 +88,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
     let wal_files = WalFiles::new(env, dir.join("wal"), config.wal_file_bytes, config.checkpoint_bytes, mode);
     let manifest = manifest::read(env, &dir)?;
     let is_new = manifest.is_none();
-    let manifest = match manifest {
+    let mut manifest = match manifest {
         Some(manifest) => manifest,
         None => initialise(env, &config, &wal_files)?,
     };
@@ -95,9 +97,19 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
     let found = recovery::recover(env, &wal_files, manifest.point, config.damage, |found, place| {
         replay.frame(found, place)
     })?;
+    replay.forget_dead_beyond_the_end();
     delete_garbage(&manifest, env, &dir)?;
     snapshot::remove_strays(env, &dir, &manifest.snapshots)
         .map_err(|error| OpenError::io("removing old files from", dir.join("snapshots"), error))?;
+
+    if manifest.version < MANIFEST_VERSION {
+        // From here on the directory may hold what an older binary doesn't know: it has to refuse by the name of the
+        // format, and not find damage.
+        manifest.version = MANIFEST_VERSION;
+        manifest.generation += 1;
+        manifest::write(env, &dir, &manifest)
+            .map_err(|error| OpenError::io("writing the manifest of", &dir, error))?;
+    }
 
     let last_lsn = match duolog_env::seeded_bug("reused_lsn") {
         false => found.end.lsn,
@@ -159,10 +171,8 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
 /// Deletes the segments that the newest manifest left for deletion: a crash may have come before that.
 fn delete_garbage(manifest: &Manifest, env: &Env, dir: &std::path::Path) -> Result<(), OpenError> {
     let segments = SegmentStore::new(env, dir.join("segments"), 0, 1);
-    for (partition, base) in &manifest.garbage {
-        segments
-            .delete(*partition, *base)
-            .map_err(|error| OpenError::io("deleting segments from", dir, error))?;
+    for name in &manifest.garbage {
+        segments.delete(*name).map_err(|error| OpenError::io("deleting segments from", dir, error))?;
     }
     Ok(())
 }
@@ -185,24 +195,23 @@ fn initialise(env: &Env, config: &LogConfig, wal_files: &WalFiles) -> Result<Man
         .map_err(|error| OpenError::io("making a WAL file in", wal, error))?;
     let point =
         DurablePoint { lsn: Lsn::ZERO, file_seq: 1, position: FILE_HEADER_BYTES, chain: file.header.chain() };
-    let first =
-        Manifest { generation: 1, point, next_partition: 1, snapshots: Vec::new(), garbage: Vec::new() };
+    let first = Manifest { generation: 1, point, ..Manifest::default() };
     manifest::write(env, dir, &first)
         .map_err(|error| OpenError::io("writing the manifest of", dir, error))?;
     Ok(first)
 }
 
 /// The state that is being rebuilt.
-struct Replay<'a> {
+struct Replay {
     partitions: Partitions,
     tables: BTreeMap<TableId, Arc<dyn Table>>,
     changed: BTreeSet<(TableId, u32)>,
-    snapshots: &'a [SnapshotRef],
+    snapshots: Vec<SnapshotRef>,
     as_of: BTreeMap<(TableId, u32), Lsn>,
 }
 
-impl<'a> Replay<'a> {
-    fn new(tables: Vec<Arc<dyn Table>>, manifest: &'a Manifest) -> Self {
+impl Replay {
+    fn new(tables: Vec<Arc<dyn Table>>, manifest: &Manifest) -> Self {
         let mut by_id = BTreeMap::new();
         for table in tables {
             let id = table.id();
@@ -210,32 +219,57 @@ impl<'a> Replay<'a> {
             assert!(by_id.insert(id, table).is_none(), "two state tables have the number {}", id.0);
         }
         let partitions = Partitions::new();
-        partitions.saw_id(duolog_types::PartitionId(manifest.next_partition - 1));
+        partitions.saw_id(PartitionId(manifest.next_partition - 1));
         Self {
             partitions,
             tables: by_id,
             changed: BTreeSet::new(),
-            snapshots: &manifest.snapshots,
+            snapshots: manifest.snapshots.clone(),
             as_of: BTreeMap::new(),
         }
     }
 
     fn restore_snapshots(&mut self, env: &Env, config: &LogConfig) -> Result<(), OpenError> {
-        for found in self.snapshots {
+        for found in &std::mem::take(&mut self.snapshots) {
             let bytes = snapshot::read(env, &config.dir, found)?;
-            let restored = if found.table == PARTITIONS {
-                partition_table::restore(&self.partitions, &bytes)
-            } else {
-                self.table(found.table, found.shard)?.restore(found.shard, &bytes)
+            let (restored, table, shard) = match found.key {
+                SnapshotKey::Shard(PARTITIONS, shard) => {
+                    (partition_table::restore(&self.partitions, &bytes), PARTITIONS, shard)
+                }
+                SnapshotKey::Shard(table, shard) => {
+                    (self.table(table, shard)?.restore(shard, &bytes), table, shard)
+                }
+                SnapshotKey::Dead(partition, chunk) => {
+                    (self.restore_dead(partition, chunk, &bytes), PARTITIONS, Partitions::shard_of(partition))
+                }
             };
-            restored.map_err(|detail| OpenError::Table {
-                table: found.table.0,
-                shard: found.shard,
-                detail,
-            })?;
-            self.as_of.insert((found.table, found.shard), found.as_of);
+            restored.map_err(|detail| OpenError::Table { table: table.0, shard, detail })?;
+            self.as_of.insert((table, shard), found.as_of);
         }
         Ok(())
+    }
+
+    /// In the order of keys, the partitions come before what is dead in them.
+    fn restore_dead(&self, partition: PartitionId, chunk: u64, bytes: &[u8]) -> Result<(), String> {
+        match self.partitions.get(partition) {
+            Some(core) => core.lock().dead.restore(chunk, bytes),
+            // It was dropped between the two parts of a checkpoint.
+            None => {
+                self.partitions.forget_dead_of(partition);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing may be dead that isn't there: where a damaged range was given up, its offsets are given anew.
+    fn forget_dead_beyond_the_end(&self) {
+        for core in (0..crate::partitions::SHARDS as u32).flat_map(|shard| self.partitions.of_shard(shard)) {
+            let mut state = core.lock();
+            let end = state.next;
+            if state.dead.forget_from(end) && state.mark_dirty() {
+                self.partitions.list_dirty(&core);
+            }
+        }
     }
 
     fn table(&self, table: TableId, shard: u32) -> Result<&Arc<dyn Table>, OpenError> {
@@ -276,9 +310,12 @@ impl<'a> Replay<'a> {
                     state.start = state.start.max(to);
                     state.start_queued = state.start;
                     state.start_lsn = found.lsn;
+                    let start = state.start;
+                    state.dead.forget_below(start);
                 }
                 self.mark(partition);
             }
+            FrameHeader::Delete { partition } => self.delete(partition, found.payload)?,
             FrameHeader::Skip { partition, to, .. } => {
                 if let Some(core) = self.partitions.get(partition) {
                     fill_gap(&mut core.lock(), to, found.lsn);
@@ -306,8 +343,34 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    fn delete(&self, partition: PartitionId, payload: &[u8]) -> Result<(), OpenError> {
+        let Some(core) = self.partitions.get(partition) else { return Ok(()) };
+        let mut offsets = RoaringTreemap::new();
+        {
+            let mut state = core.lock();
+            for range in ranges::decode(payload) {
+                let range = range.map_err(|detail| OpenError::Table {
+                    table: PARTITIONS.0,
+                    shard: Partitions::shard_of(partition),
+                    detail,
+                })?;
+                state.delete(range);
+                // What was given up with a damaged range gives its offsets to something new.
+                let end = range.end.min(state.next);
+                if range.base < end {
+                    offsets.insert_range(range.base.0 as u64..end.0 as u64);
+                }
+            }
+        }
+        self.mark(partition);
+        for table in self.tables.values() {
+            table.apply_delete(partition, &offsets);
+        }
+        Ok(())
+    }
+
     /// Returns whether the batch is one that the partition didn't have.
-    fn batch(&self, partition: duolog_types::PartitionId, entry: TailEntry) -> bool {
+    fn batch(&self, partition: PartitionId, entry: TailEntry) -> bool {
         let Some(core) = self.partitions.get(partition) else { return false };
         {
             let mut state = core.lock();
@@ -324,7 +387,7 @@ impl<'a> Replay<'a> {
         true
     }
 
-    fn mark(&self, partition: duolog_types::PartitionId) {
+    fn mark(&self, partition: PartitionId) {
         if let Some(core) = self.partitions.get(partition)
             && core.lock().mark_dirty()
         {

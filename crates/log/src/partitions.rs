@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use duolog_types::{Offset, PartitionId};
+use duolog_types::PartitionId;
 use parking_lot::{Mutex, RwLock};
 
 use crate::partition::core::Core;
+use crate::segment::SegmentName;
 use crate::segment::store::SHARD_DIRS;
 
 /// Shards of the partitions' own state table; as many as there are segment directories.
@@ -28,7 +29,9 @@ pub(crate) struct Dirty {
     /// Shards that lost a partition.
     pub shards: Vec<u32>,
     /// Segments of dropped partitions, to be deleted once nothing names them.
-    pub garbage: Vec<(PartitionId, Offset)>,
+    pub garbage: Vec<SegmentName>,
+    /// Dropped partitions, whose dead offsets nothing may name any more.
+    pub dropped: Vec<PartitionId>,
 }
 
 impl Partitions {
@@ -68,7 +71,15 @@ impl Partitions {
         let segments = std::mem::take(&mut core.lock().segments);
         let mut dirty = self.dirty.lock();
         dirty.shards.push(Self::shard_of(core.id));
-        dirty.garbage.extend(segments.into_iter().map(|segment| (core.id, segment.base)));
+        dirty.garbage.extend(segments.into_iter().map(|segment| segment.name(core.id)));
+        dirty.dropped.push(core.id);
+    }
+
+    /// Has the next checkpoint forget what was dead in a partition that is gone.
+    pub(crate) fn forget_dead_of(&self, partition: PartitionId) {
+        let mut dirty = self.dirty.lock();
+        dirty.shards.push(Self::shard_of(partition));
+        dirty.dropped.push(partition);
     }
 
     pub(crate) fn list_dirty(&self, core: &Arc<Core>) {
@@ -85,6 +96,7 @@ impl Partitions {
         dirty.cores.extend(taken.cores);
         dirty.shards.extend(taken.shards);
         dirty.garbage.extend(taken.garbage);
+        dirty.dropped.extend(taken.dropped);
     }
 
     /// Reserves `count` numbers and returns the first.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +11,13 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::entry::NewBatch;
 use crate::error::{AppendError, Poisoned};
+use crate::joined::JoinedBatch;
 use crate::partition::core::Core;
 use crate::table::TableId;
 use crate::wal::frame::{ENTRY_HEADER_BYTES, FrameHeader};
+
+/// What an entry of one batch takes besides that batch.
+const LONE_BATCH_OVERHEAD_BYTES: u64 = 128;
 
 /// A batch with its place in its partition.
 #[derive(Debug)]
@@ -38,21 +43,44 @@ impl PlacedBatch {
 #[derive(Debug)]
 pub(crate) enum Waiting {
     Batch(PlacedBatch),
-    State { table: TableId, shard: u32, change: Bytes },
+    /// Single records that reach one partition while this waits. Becomes a batch when it is taken.
+    Joined {
+        core: Arc<Core>,
+        batch: Arc<JoinedBatch>,
+    },
+    State {
+        table: TableId,
+        shard: u32,
+        change: Bytes,
+    },
     Create(Arc<Core>),
     Drop(Arc<Core>),
-    Trim { core: Arc<Core>, to: Offset },
-    Skip { core: Arc<Core>, from: Offset, to: Offset },
+    Trim {
+        core: Arc<Core>,
+        to: Offset,
+    },
+    Skip {
+        core: Arc<Core>,
+        from: Offset,
+        to: Offset,
+    },
+    /// `ranges` is the frame's payload.
+    Delete {
+        core: Arc<Core>,
+        ranges: Bytes,
+    },
 }
 
 impl Waiting {
     pub(crate) fn header(&self) -> FrameHeader {
         match self {
             Self::Batch(placed) => placed.header(),
+            Self::Joined { core, batch } => batch.header(core.id),
             Self::State { table, shard, .. } => FrameHeader::State { table: *table, shard: *shard },
             Self::Create(core) => FrameHeader::Create { partition: core.id },
             Self::Drop(core) => FrameHeader::Drop { partition: core.id },
             Self::Trim { core, to } => FrameHeader::Trim { partition: core.id, to: *to },
+            Self::Delete { core, .. } => FrameHeader::Delete { partition: core.id },
             Self::Skip { core, from, to } => FrameHeader::Skip { partition: core.id, from: *from, to: *to },
         }
     }
@@ -61,12 +89,19 @@ impl Waiting {
         match self {
             Self::Batch(placed) => &placed.batch.bytes,
             Self::State { change, .. } => change,
+            Self::Delete { ranges, .. } => ranges,
+            // Its bytes are had once it is closed.
+            Self::Joined { .. } => &[],
             Self::Create(_) | Self::Drop(_) | Self::Trim { .. } | Self::Skip { .. } => &[],
         }
     }
 
     fn encoded_bytes(&self) -> usize {
-        self.header().encoded_bytes() + self.payload().len()
+        let payload_bytes = match self {
+            Self::Joined { batch, .. } => batch.size_bytes(),
+            other => other.payload().len(),
+        };
+        self.header().encoded_bytes() + payload_bytes
     }
 }
 
@@ -88,12 +123,30 @@ impl WaitingEntry {
     pub(crate) fn frames_bytes(&self) -> usize {
         self.frames().iter().map(Waiting::encoded_bytes).sum()
     }
+
+    /// Nothing joins this entry any more.
+    fn close(&self) {
+        if let Self::One(Waiting::Joined { batch, .. }) = self {
+            batch.close();
+        }
+    }
+
+    /// Makes an ordinary batch of a closed one.
+    fn seal(&mut self) {
+        if let Self::One(Waiting::Joined { core, batch }) = self
+            && let Some((base_offset, batch)) = batch.take()
+        {
+            *self = Self::One(Waiting::Batch(PlacedBatch { core: core.clone(), base_offset, batch }));
+        }
+    }
 }
 
 /// The queue between those who append and the one who writes.
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
+    /// Bytes that wait: changed under the state's lock, and by a record that joins a waiting batch under that batch's.
+    bytes: AtomicU64,
     news: Condvar,
     limit_bytes: u64,
     entry_limit_bytes: u64,
@@ -105,7 +158,6 @@ const WAITING_CONTROL_PART: u64 = 8;
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<WaitingEntry>,
-    bytes: u64,
     last_lsn: Lsn,
     poisoned: Option<Poisoned>,
     closing: bool,
@@ -145,6 +197,7 @@ impl Queue {
     pub(crate) fn new(last_lsn: Lsn, limit_bytes: u64, entry_limit_bytes: u64) -> Self {
         Self {
             state: Mutex::new(State { last_lsn, ..State::default() }),
+            bytes: AtomicU64::new(0),
             news: Condvar::new(),
             limit_bytes,
             entry_limit_bytes,
@@ -162,8 +215,8 @@ impl Queue {
         if let Some(reason) = &state.poisoned {
             return Err(reason.clone().into());
         }
-        if is_data && state.bytes > self.limit_bytes {
-            return Err(AppendError::Overloaded { queued_bytes: state.bytes, limit_bytes: self.limit_bytes });
+        if is_data {
+            self.admit()?;
         }
         if state.stuck && !is_data {
             let limit_bytes = self.limit_bytes / WAITING_CONTROL_PART;
@@ -173,7 +226,7 @@ impl Queue {
             }
             state.stuck_control_bytes = queued_bytes;
         }
-        state.bytes += bytes;
+        self.joined(bytes);
         state.last_lsn = Lsn(state.last_lsn.0 + 1);
         let lsn = state.last_lsn;
         state.entries.push_back(entry);
@@ -183,6 +236,25 @@ impl Queue {
             self.news.notify_one();
         }
         Ok(lsn)
+    }
+
+    /// Is there room for more data?
+    pub(crate) fn admit(&self) -> Result<(), AppendError> {
+        let queued_bytes = self.bytes();
+        if queued_bytes > self.limit_bytes {
+            return Err(AppendError::Overloaded { queued_bytes, limit_bytes: self.limit_bytes });
+        }
+        Ok(())
+    }
+
+    /// `bytes` more wait.
+    pub(crate) fn joined(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The largest frame payload that an entry of one batch may have.
+    pub(crate) fn batch_limit_bytes(&self) -> u64 {
+        self.entry_limit_bytes.saturating_sub(LONE_BATCH_OVERHEAD_BYTES)
     }
 
     /// Wakes the writer for what was queued without waking it.
@@ -211,19 +283,26 @@ impl Queue {
         self.state.lock().entries.len() == 1
     }
 
-    /// Takes what fits one group: entries in order, up to `limit_bytes` of payload, but at least one.
+    /// Takes what fits one group: entries in order, up to `limit_bytes` of payload, but at least one. Nothing joins
+    /// them from here on.
     pub(crate) fn take(&self, limit_bytes: u64, into: &mut Vec<WaitingEntry>) {
         let mut state = self.state.lock();
         let mut taken = 0;
+        let first = into.len();
         while let Some(entry) = state.entries.front() {
             let bytes = (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
             if taken > 0 && taken + bytes > limit_bytes {
                 break;
             }
-            taken += bytes;
+            entry.close();
+            // Only now is its size final.
+            taken += (ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64;
             into.extend(state.entries.pop_front());
         }
-        state.bytes -= taken;
+        self.bytes.fetch_sub(taken, Ordering::Relaxed);
+        drop(state);
+        // Headers and checksums are made outside of the lock that everybody who appends waits for.
+        into[first..].iter_mut().for_each(WaitingEntry::seal);
     }
 
     /// Waits until entries are there, at most `patience` (for ever, if `None`).
@@ -299,15 +378,18 @@ impl Queue {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.state.lock().bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Refuses everything from now on; what waits is forgotten.
     pub(crate) fn poison(&self, reason: Poisoned) {
         let mut state = self.state.lock();
         state.poisoned.get_or_insert(reason);
-        state.entries.clear();
-        state.bytes = 0;
+        for entry in std::mem::take(&mut state.entries) {
+            // What joined from here on would wait for ever.
+            entry.close();
+            self.bytes.fetch_sub((ENTRY_HEADER_BYTES + entry.frames_bytes()) as u64, Ordering::Relaxed);
+        }
         drop(state);
         self.news.notify_one();
     }

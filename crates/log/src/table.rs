@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use duolog_types::{Lsn, Nanos, Offset, PartitionId};
+use roaring::RoaringTreemap;
 
 /// A table's number in the WAL and in snapshots: part of the disk format, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +22,7 @@ pub struct ShardSnapshot {
 
 /// A projection of the log, owned by a crate above it.
 ///
-/// `restore`, `apply` and `apply_batch` are called only inside [`Log::open`](crate::Log::open), in order, by one
+/// `restore`, `apply`, `apply_batch` and `apply_delete` are called only inside [`Log::open`](crate::Log::open), in order, by one
 /// thread; `snapshot` at any time by the checkpoint.
 pub trait Table: Send + Sync {
     /// The table's number.
@@ -44,6 +45,13 @@ pub trait Table: Send + Sync {
     /// for each such batch, also for those that a snapshot of this table may already include: compare offsets.
     fn apply_batch(&self, partition: PartitionId, base_offset: Offset, arrival: Nanos, batch: &[u8]) {
         let _ = (partition, base_offset, arrival, batch);
+    }
+
+    /// Sees a delete that isn't checkpointed yet, in the order of entries with batches and frames. Like
+    /// [`apply_batch`](Table::apply_batch) also for those that a snapshot of this table may already include. A record
+    /// that joined a waiting batch comes with that batch, and thus perhaps before frames that were queued before it.
+    fn apply_delete(&self, partition: PartitionId, offsets: &RoaringTreemap) {
+        let _ = (partition, offsets);
     }
 
     /// The shard that changes with every batch appended to `partition`, if this table keeps such state.

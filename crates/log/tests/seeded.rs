@@ -12,7 +12,8 @@ use duolog_testkit::{Explorer, Limits};
 
 #[test]
 fn each_seeded_bug_is_caught_by_name() {
-    let bugs: [(&str, &[&str]); 4] = [
+    let bugs: [(&str, &[&str]); 5] = [
+        ("delete_visible_before_sync", &["undead-record"]),
         ("ack_before_sync", &["lost-write", "lost-partition", "lost-state"]),
         ("high_watermark_before_sync", &["unseen", "inconsistent-offsets"]),
         ("no_directory_sync", &["cannot-open", "cannot-open-twice", "lost-partition", "lost-write"]),

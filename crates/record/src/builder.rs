@@ -48,6 +48,13 @@ impl BatchBuilder {
         Self { header, compression: Compression::None, bytes: vec![0; HEADER_BYTES], record_count: 0 }
     }
 
+    /// Sets memory aside for `bytes` of records, so that the batch isn't moved while it grows to that.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.bytes.reserve_exact(bytes);
+        self
+    }
+
     /// Compresses the records with `codec`.
     #[must_use]
     pub fn compression(mut self, codec: Compression) -> Self {
@@ -131,6 +138,12 @@ impl BatchBuilder {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The largest timestamp so far; -1 without records.
+    #[must_use]
+    pub fn max_timestamp(&self) -> TimestampMs {
+        self.header.max_timestamp
     }
 
     /// Records so far.

@@ -7,16 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use duolog_env::{Env, OpenMode};
-use duolog_types::{Lsn, Offset, PartitionId};
+use duolog_types::{Lsn, PartitionId};
 
 use crate::codec::{Get, Put, crc32c};
 use crate::error::OpenError;
+use crate::segment::SegmentName;
 use crate::table::TableId;
 use crate::wal::reader::Window;
 use crate::wal::writer::DurablePoint;
 
 /// The newest format of manifests that this binary writes and reads.
-pub(crate) const MANIFEST_VERSION: u32 = 1;
+pub(crate) const MANIFEST_VERSION: u32 = 2;
 const MAGIC: u64 = u64::from_le_bytes(*b"DUOLOGmf");
 const HEADER_BYTES: usize = 24;
 const REF_BYTES: usize = 42;
@@ -24,11 +25,19 @@ const REF_BYTES: usize = 42;
 const BODY_LIMIT_BYTES: usize = 256 << 20;
 const SLOTS: [&str; 2] = ["MANIFEST-a", "MANIFEST-b"];
 
-/// Where a shard's snapshot stands.
+/// What a snapshot is of. In this order they are restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SnapshotKey {
+    /// A shard of a state table.
+    Shard(TableId, u32),
+    /// A chunk of a partition's dead offsets.
+    Dead(PartitionId, u64),
+}
+
+/// Where a snapshot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SnapshotRef {
-    pub table: TableId,
-    pub shard: u32,
+    pub key: SnapshotKey,
     /// The snapshot file's generation.
     pub file: u64,
     pub position: u64,
@@ -41,6 +50,8 @@ pub(crate) struct SnapshotRef {
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
+    /// The format that it was read in.
+    pub version: u32,
     pub generation: u64,
     /// Recovery replays what stands behind this point.
     pub point: DurablePoint,
@@ -48,7 +59,15 @@ pub(crate) struct Manifest {
     pub next_partition: u64,
     pub snapshots: Vec<SnapshotRef>,
     /// Segments that nothing names any more: deleted after this manifest became durable, and again at the next start.
-    pub garbage: Vec<(PartitionId, Offset)>,
+    pub garbage: Vec<SegmentName>,
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        let point = DurablePoint { lsn: Lsn::ZERO, file_seq: 0, position: 0, chain: 0 };
+        let (snapshots, garbage) = (Vec::new(), Vec::new());
+        Self { version: MANIFEST_VERSION, generation: 0, point, next_partition: 1, snapshots, garbage }
+    }
 }
 
 impl Manifest {
@@ -60,10 +79,12 @@ impl Manifest {
         body.put_u64(self.point.position);
         body.put_u32(self.point.chain);
         body.put_u64(self.next_partition);
-        body.put_u32(self.snapshots.len() as u32);
-        for snapshot in &self.snapshots {
-            body.put_u16(snapshot.table.0);
-            body.put_u32(snapshot.shard);
+        let shards = self.snapshots.iter().filter(|found| matches!(found.key, SnapshotKey::Shard(..)));
+        body.put_u32(shards.clone().count() as u32);
+        for snapshot in shards {
+            let SnapshotKey::Shard(table, shard) = snapshot.key else { continue };
+            body.put_u16(table.0);
+            body.put_u32(shard);
             body.put_u64(snapshot.file);
             body.put_u64(snapshot.position);
             body.put_u32(snapshot.len);
@@ -72,9 +93,21 @@ impl Manifest {
             body.put_u32(0); // flags
         }
         body.put_u32(self.garbage.len() as u32);
-        for (partition, base) in &self.garbage {
+        for name in &self.garbage {
+            body.put_u64(name.partition.0);
+            body.put_i64(name.base.0);
+            body.put_u32(name.revision);
+        }
+        let chunks = self.snapshots.iter().filter(|found| matches!(found.key, SnapshotKey::Dead(..)));
+        body.put_u32(chunks.clone().count() as u32);
+        for snapshot in chunks {
+            let SnapshotKey::Dead(partition, chunk) = snapshot.key else { continue };
             body.put_u64(partition.0);
-            body.put_i64(base.0);
+            body.put_u64(chunk);
+            body.put_u64(snapshot.file);
+            body.put_u64(snapshot.position);
+            body.put_u32(snapshot.len);
+            body.put_u32(snapshot.crc);
         }
         let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
         out.put_u64(MAGIC);
@@ -87,7 +120,7 @@ impl Manifest {
         out
     }
 
-    fn decode_body(body: &[u8]) -> Option<Self> {
+    fn decode_body(body: &[u8], version: u32) -> Option<Self> {
         let mut get = Get::new(body);
         let generation = get.u64()?;
         let point = DurablePoint {
@@ -101,8 +134,7 @@ impl Manifest {
         let mut snapshots = Vec::with_capacity(count.min(body.len() / REF_BYTES + 1));
         for _ in 0..count {
             snapshots.push(SnapshotRef {
-                table: TableId(get.u16()?),
-                shard: get.u32()?,
+                key: SnapshotKey::Shard(TableId(get.u16()?), get.u32()?),
                 file: get.u64()?,
                 position: get.u64()?,
                 len: get.u32()?,
@@ -113,9 +145,22 @@ impl Manifest {
         }
         let mut garbage = Vec::new();
         for _ in 0..get.u32()? {
-            garbage.push((PartitionId(get.u64()?), get.offset()?));
+            let (partition, base) = (PartitionId(get.u64()?), get.offset()?);
+            let revision = if version < 2 { 0 } else { get.u32()? };
+            garbage.push(SegmentName { partition, base, revision });
         }
-        get.is_empty().then_some(Self { generation, point, next_partition, snapshots, garbage })
+        let chunks = if version < 2 { 0 } else { get.u32()? };
+        for _ in 0..chunks {
+            snapshots.push(SnapshotRef {
+                key: SnapshotKey::Dead(PartitionId(get.u64()?), get.u64()?),
+                file: get.u64()?,
+                position: get.u64()?,
+                len: get.u32()?,
+                crc: get.u32()?,
+                as_of: Lsn::ZERO,
+            });
+        }
+        get.is_empty().then_some(Self { version, generation, point, next_partition, snapshots, garbage })
     }
 }
 
@@ -155,7 +200,7 @@ fn read_slot(env: &Env, path: &Path) -> Result<Slot, OpenError> {
     if body_crc != Some(crc32c(body)) {
         return Ok(Slot::Damaged);
     }
-    Ok(Manifest::decode_body(body).map_or(Slot::Damaged, Slot::Whole))
+    Ok(Manifest::decode_body(body, version).map_or(Slot::Damaged, Slot::Whole))
 }
 
 /// The newest whole manifest; `None` in a directory that never had one.

@@ -11,5 +11,6 @@
 
 pub(crate) mod manifest;
 pub(crate) mod partition_table;
+mod reclaim;
 pub(crate) mod run;
 pub(crate) mod snapshot;

@@ -12,7 +12,8 @@ use crate::table::TableId;
 
 /// Set aside for the log; tables of the crates above begin at 1.
 pub(crate) const PARTITIONS: TableId = TableId(0);
-const VERSION: u16 = 1;
+/// 2: segments have a revision and a count of what was reclaimed, where 1 had room for a bitmap.
+const VERSION: u16 = 2;
 
 /// The shard's partitions as the checkpoint leaves them. Shows nothing that isn't durable: what comes later stands in
 /// the WAL behind the point where recovery begins.
@@ -36,7 +37,8 @@ pub(crate) fn snapshot(partitions: &Partitions, shard: u32) -> Bytes {
             out.put_u32(segment.blocks);
             out.put_i64(segment.max_timestamp.0);
             out.put_i64(segment.first_arrival.0);
-            out.put_u32(0); // bytes of a delete bitmap
+            out.put_u32(segment.revision);
+            out.put_u64(segment.reclaimed);
         }
     }
     Bytes::from(out)
@@ -46,22 +48,24 @@ pub(crate) fn snapshot(partitions: &Partitions, shard: u32) -> Bytes {
 pub(crate) fn restore(partitions: &Partitions, snapshot: &[u8]) -> Result<(), String> {
     let mut get = Get::new(snapshot);
     let version = get.u16().ok_or("no version")?;
-    if version != VERSION {
-        return Err(format!("version {version}, known is {VERSION}"));
+    if !(1..=VERSION).contains(&version) {
+        return Err(format!("version {version}, known are 1 to {VERSION}"));
     }
     while !get.is_empty() {
-        partitions.insert(restore_one(&mut get).ok_or("cut short")?);
+        partitions.insert(restore_one(&mut get, version).ok_or("cut short")?);
     }
     Ok(())
 }
 
-fn restore_one(get: &mut Get<'_>) -> Option<Arc<Core>> {
+fn restore_one(get: &mut Get<'_>, version: u16) -> Option<Arc<Core>> {
     let id = PartitionId(get.u64()?);
     let start = get.offset()?;
     let checkpointed = get.offset()?;
     let mut segments = Vec::new();
     for _ in 0..get.u32()? {
-        segments.push(SegmentMeta {
+        let mut segment = SegmentMeta {
+            revision: 0,
+            reclaimed: 0,
             base: get.offset()?,
             end: get.offset()?,
             file_bytes: get.u64()?,
@@ -69,9 +73,16 @@ fn restore_one(get: &mut Get<'_>) -> Option<Arc<Core>> {
             blocks: get.u32()?,
             max_timestamp: get.timestamp()?,
             first_arrival: get.nanos()?,
-        });
-        let bitmap_bytes = get.u32()? as usize;
-        let _bitmap = get.take(bitmap_bytes)?;
+        };
+        if version == 1 {
+            // Always empty there.
+            let bitmap_bytes = get.u32()? as usize;
+            let _bitmap = get.take(bitmap_bytes)?;
+        } else {
+            segment.revision = get.u32()?;
+            segment.reclaimed = get.u64()?;
+        }
+        segments.push(segment);
     }
     let border: Offset = checkpointed;
     let state = State {

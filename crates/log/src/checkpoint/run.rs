@@ -6,22 +6,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use duolog_env::File;
-use duolog_types::{Lsn, Offset, PartitionId};
+use duolog_types::{Lsn, PartitionId};
 
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, SnapshotKey};
 use super::partition_table::{self, PARTITIONS};
+use super::reclaim::Reclaim;
 use super::snapshot::{self, NewShard, Snapshots, Thrift};
+use crate::dead::set::{Change, chunk_bytes};
 use crate::error::{Poisoned, ReadError};
 use crate::log::Shared;
-use crate::partition::core::{Core, TailEntry};
-use crate::partition::read::read_from_wal;
+use crate::partition::core::{Core, State, TailEntry};
+use crate::partition::read::{read_ahead, read_from_wal};
 use crate::partitions::{Dirty, Partitions};
-use crate::segment::SegmentMeta;
 use crate::segment::store::shard_dir;
 use crate::segment::writer::{SegmentWriter, Undo};
+use crate::segment::{SegmentMeta, SegmentName};
 use crate::space::{is_no_room, may_pass};
 use crate::table::TableId;
 use crate::wal::writer::DurablePoint;
+
+/// How many batches of a partition are fetched from the WAL at once.
+const READ_AHEAD_BATCHES: usize = 64;
 
 /// What checkpoints carry from one to the next.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Checkpointer {
     ahead: BTreeSet<PartitionId>,
     /// Shard directories whose names are durable.
     known_dirs: BTreeSet<PathBuf>,
+    /// The last attempt found no room: what would only save some is left until one has succeeded.
+    had_no_room: bool,
 }
 
 /// Why a checkpoint didn't happen.
@@ -54,11 +61,20 @@ pub(crate) enum CheckpointError {
     Poisoned(#[from] Poisoned),
 }
 
-fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
+pub(super) fn failed(action: &'static str) -> impl FnOnce(io::Error) -> CheckpointError {
     move |source| match may_pass(&source) {
         true => CheckpointError::Full(source),
         false => CheckpointError::Failed { action, source },
     }
+}
+
+/// What a new manifest names, and no longer names.
+struct Forced<'a> {
+    shards: Vec<NewShard>,
+    /// Partitions of which nothing is dead any more: they are gone.
+    dropped: &'a [PartitionId],
+    garbage: &'a [SegmentName],
+    thrift: Thrift,
 }
 
 /// What one partition's part of a checkpoint wrote.
@@ -67,6 +83,8 @@ struct Written {
     /// Tail entries that stand in segments now.
     drained: usize,
     segments: Vec<SegmentMeta>,
+    /// Segments whose records are dead, or stand elsewhere now.
+    garbage: Vec<SegmentName>,
 }
 
 impl Checkpointer {
@@ -79,6 +97,7 @@ impl Checkpointer {
             strays: Vec::new(),
             ahead: BTreeSet::new(),
             known_dirs: BTreeSet::new(),
+            had_no_room: false,
         }
     }
 
@@ -100,8 +119,12 @@ impl Checkpointer {
         }
         let mut garbage = std::mem::take(&mut dirty.garbage);
         match self.attempt(log, point, &dirty, &changed, &mut garbage) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.had_no_room = false;
+                Ok(true)
+            }
             Err(error) => {
+                self.had_no_room = true;
                 // Also what became garbage in this attempt: its partitions name it no more.
                 dirty.garbage = garbage;
                 log.changed.lock().extend(changed);
@@ -119,12 +142,13 @@ impl Checkpointer {
         let mut shards: BTreeSet<u32> = dirty.shards.iter().copied().collect();
         for core in &dirty.cores {
             let mut state = core.lock();
-            let start = state.start;
-            let dead = state.segments.extract_if(.., |segment| segment.end <= start);
-            dirty.garbage.extend(dead.map(|segment| (core.id, segment.base)));
+            let State { segments, start, dead, .. } = &mut *state;
+            let is_dead =
+                |segment: &mut SegmentMeta| segment.end <= *start || dead.covers(segment.base, segment.end);
+            dirty.garbage.extend(segments.extract_if(.., is_dead).map(|segment| segment.name(core.id)));
         }
         // Also of what a try before found dead: the manifest in force may still name it.
-        shards.extend(dirty.garbage.iter().map(|(id, _)| Partitions::shard_of(*id)));
+        shards.extend(dirty.garbage.iter().map(|name| Partitions::shard_of(name.partition)));
         dirty.garbage.sort_unstable();
         dirty.garbage.dedup();
         let freed = match dirty.garbage.is_empty() {
@@ -144,18 +168,20 @@ impl Checkpointer {
         &mut self,
         log: &Shared,
         shards: &BTreeSet<u32>,
-        garbage: &[(PartitionId, Offset)],
+        garbage: &[SegmentName],
     ) -> Result<(), CheckpointError> {
         let mut wanted: BTreeSet<(TableId, u32)> = shards.iter().map(|shard| (PARTITIONS, *shard)).collect();
         // What the tables made of batches behind the border is rebuilt from them; of those before it, it must be there.
         for id in &self.ahead {
             wanted.extend(log.tables.values().filter_map(|table| Some((table.id(), table.shard_of(*id)?))));
         }
-        let taken = wanted.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        // What died since the manifest in force is behind the point where recovery goes on beginning.
+        let shards = wanted.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
         if !self.ahead.is_empty() {
             flush(log)?;
         }
-        self.put_in_force(log, self.point, taken, garbage, Thrift::OnlyNew)
+        let new = Forced { shards, dropped: &[], garbage, thrift: Thrift::OnlyNew };
+        self.put_in_force(log, self.point, new)
     }
 
     /// Never one that was begun, since what is left of that may be whole; and in the slot that the manifest in force isn't
@@ -165,24 +191,25 @@ impl Checkpointer {
         if next % 2 == self.generation % 2 { next + 1 } else { next }
     }
 
-    /// Writes `shards` and the manifest that names them, and deletes what that no longer names.
+    /// Writes `new` and the manifest that names it, and deletes what that no longer names.
     fn put_in_force(
         &mut self,
         log: &Shared,
         point: DurablePoint,
-        shards: Vec<NewShard>,
-        garbage: &[(PartitionId, Offset)],
-        thrift: Thrift,
+        new: Forced<'_>,
     ) -> Result<(), CheckpointError> {
+        let Forced { shards, dropped, garbage, thrift } = new;
         let generation = self.next_generation();
         let dir = &log.config.dir;
-        let snapshots = self.snapshots.write(&log.env, dir, generation, shards, thrift).map_err(|error| {
+        let written = self.snapshots.write(&log.env, dir, generation, shards, thrift, dropped);
+        let snapshots = written.map_err(|error| {
             if is_no_room(&error) {
                 snapshot::give_back(&log.env, dir, generation);
             }
             failed("writing a snapshot")(error)
         })?;
         let manifest = Manifest {
+            version: manifest::MANIFEST_VERSION,
             generation,
             point,
             next_partition: log.partitions.next_id(),
@@ -204,9 +231,9 @@ impl Checkpointer {
         }
         log.wal_files.release_below(point.file_seq);
         self.snapshots.delete_unused(&log.env, dir);
-        for (partition, base) in garbage.iter().copied() {
-            if let Err(error) = log.segments.delete(partition, base) {
-                tracing::warn!(%partition, base = base.0, %error, "a dead segment can't be removed");
+        for name in garbage.iter().copied() {
+            if let Err(error) = log.segments.delete(name) {
+                tracing::warn!(?name, %error, "a dead segment can't be removed");
             }
         }
         Ok(())
@@ -218,7 +245,7 @@ impl Checkpointer {
         point: DurablePoint,
         dirty: &Dirty,
         changed: &BTreeSet<(TableId, u32)>,
-        garbage: &mut Vec<(PartitionId, Offset)>,
+        garbage: &mut Vec<SegmentName>,
     ) -> Result<(), CheckpointError> {
         let mut undo = Vec::new();
         let written = self.write_segments(log, point.lsn, &dirty.cores, &mut undo).inspect_err(|error| {
@@ -240,10 +267,26 @@ impl Checkpointer {
         // A dropped partition's segments may be named by an attempt before.
         garbage.sort_unstable();
         garbage.dedup();
-        let shards = shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        let mut shards: Vec<NewShard> =
+            shards.into_iter().map(|(table, shard)| take_snapshot(log, table, shard)).collect();
+        let dead = changed_dead(&dirty.cores);
+        for (core, changes) in &dead {
+            for change in changes {
+                let bytes = change.bits.as_deref().map(chunk_bytes).transpose();
+                shards.push(NewShard {
+                    key: SnapshotKey::Dead(core.id, change.chunk),
+                    as_of: Lsn::ZERO,
+                    bytes: bytes.map_err(failed("laying out a snapshot"))?,
+                });
+            }
+        }
         // A snapshot may show changes that aren't durable yet. The manifest must not name it before they are.
         flush(log)?;
-        self.put_in_force(log, point, shards, garbage, Thrift::AsBest)?;
+        let new = Forced { shards, dropped: &dirty.dropped, garbage, thrift: Thrift::AsBest };
+        self.put_in_force(log, point, new)?;
+        for (core, changes) in &dead {
+            core.lock().dead.stored(changes);
+        }
         self.ahead.clear();
         Ok(())
     }
@@ -259,8 +302,13 @@ impl Checkpointer {
         let mut touched = Vec::new();
         let mut new_names = BTreeSet::new();
         let mut written = Vec::with_capacity(cores.len());
+        let mut reclaim = Reclaim::new(log, !self.had_no_room);
         for core in cores {
-            let part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
+            let mut part = self.write_partition(log, cut, core, &mut touched, &mut new_names, undo)?;
+            let Written { segments, garbage, .. } = &mut part;
+            if reclaim.run(core, segments, garbage, &mut touched, undo)? {
+                new_names.insert(shard_dir(log.segments.dir(), core.id));
+            }
             written.push(part);
             // Files stay open until they are synced, and there may be more partitions than the process may have files.
             if touched.len() >= log.config.max_open_files {
@@ -285,7 +333,7 @@ impl Checkpointer {
         new_names: &mut BTreeSet<PathBuf>,
         undo: &mut Vec<Undo>,
     ) -> Result<Written, CheckpointError> {
-        let (entries, segments, start, seal_bytes) = {
+        let (entries, segments, start, seal_bytes, dead) = {
             let mut state = core.lock();
             let drained = state.tail.iter().take_while(|entry| entry.lsn <= cut).count();
             // What comes later lists the partition anew; what is left behind the cut, at once.
@@ -298,11 +346,15 @@ impl Checkpointer {
                 0 => log.config.segment_bytes,
                 bytes => bytes,
             };
-            (entries, state.segments.clone(), state.start, seal_bytes)
+            let range = entries.first().zip(entries.last());
+            let dead = range.map(|(first, last)| state.dead.view(first.base, last.end)).unwrap_or_default();
+            (entries, state.segments.clone(), state.start, seal_bytes, dead)
         };
+        // What died since it was appended isn't written a second time.
+        let is_dead = |entry: &TailEntry| entry.end <= start || dead.covers(entry.base, entry.end);
         let drained = entries.len();
-        if entries.iter().all(|entry| entry.end <= start) {
-            return Ok(Written { core: core.clone(), drained, segments });
+        if entries.iter().all(is_dead) {
+            return Ok(Written { core: core.clone(), drained, segments, garbage: Vec::new() });
         }
         let dir = shard_dir(log.segments.dir(), core.id);
         if !self.known_dirs.contains(&dir) {
@@ -311,13 +363,22 @@ impl Checkpointer {
         }
         new_names.insert(dir);
         let mut writer = SegmentWriter::new(&log.segments, core.id, segments, seal_bytes, touched, undo);
-        for entry in entries.iter().filter(|entry| entry.end > start) {
+        let mut fetched = 0;
+        for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.end > start) {
+            if is_dead(entry) {
+                writer.leave_out((entry.end.0 - entry.base.0) as u64);
+                continue;
+            }
+            if at >= fetched {
+                fetched = entries.len().min(at + READ_AHEAD_BATCHES);
+                read_ahead(log, entries[at..fetched].iter().filter(|entry| !is_dead(entry)));
+            }
             let bytes = if entry.is_gap() { bytes::Bytes::new() } else { batch(log, entry)? };
             writer.add(*entry, &bytes).map_err(failed("writing a segment"))?;
             log.throttle(bytes.len() as u64);
         }
         let segments = writer.finish().map_err(failed("writing a segment"))?;
-        Ok(Written { core: core.clone(), drained, segments })
+        Ok(Written { core: core.clone(), drained, segments, garbage: Vec::new() })
     }
 }
 
@@ -333,7 +394,9 @@ fn flush(log: &Shared) -> Result<(), CheckpointError> {
 /// The next checkpoint has to look at these again.
 fn give_back_dirty(log: &Shared, dirty: Dirty) {
     for core in &dirty.cores {
-        core.lock().listed_dirty = true;
+        let mut state = core.lock();
+        state.listed_dirty = true;
+        state.dead.reclaim_due = !state.dead.is_empty();
     }
     log.partitions.restore_dirty(dirty);
 }
@@ -370,29 +433,45 @@ fn batch(log: &Shared, entry: &TailEntry) -> Result<bytes::Bytes, CheckpointErro
 }
 
 /// Moves the border of the partition; returns the segments that are dead now.
-fn install(part: Written) -> Vec<(PartitionId, Offset)> {
+fn install(part: Written) -> Vec<SegmentName> {
+    let id = part.core.id;
     let mut state = part.core.lock();
+    let mut garbage = part.garbage;
     if state.dropped {
-        return part.segments.iter().map(|segment| (part.core.id, segment.base)).collect();
+        garbage.extend(part.segments.iter().map(|segment| segment.name(id)));
+        return garbage;
     }
     let start = state.start;
     let (dead, live): (Vec<_>, Vec<_>) = part.segments.into_iter().partition(|segment| segment.end <= start);
     state.drain_tail(part.drained, live);
-    dead.into_iter().map(|segment| (part.core.id, segment.base)).collect()
+    garbage.extend(dead.into_iter().map(|segment| segment.name(id)));
+    garbage
+}
+
+/// What every partition has to have written of its dead offsets.
+fn changed_dead(cores: &[Arc<Core>]) -> Vec<(Arc<Core>, Vec<Change>)> {
+    let mut changed = Vec::new();
+    for core in cores {
+        let state = core.lock();
+        let changes = if state.dropped { Vec::new() } else { state.dead.changes() };
+        if !changes.is_empty() {
+            changed.push((core.clone(), changes));
+        }
+    }
+    changed
 }
 
 fn take_snapshot(log: &Shared, table: TableId, shard: u32) -> NewShard {
     match log.tables.get(&table) {
         Some(owner) => {
             let taken = owner.snapshot(shard);
-            NewShard { table, shard, as_of: taken.as_of, bytes: taken.bytes }
+            NewShard { key: SnapshotKey::Shard(table, shard), as_of: taken.as_of, bytes: Some(taken.bytes) }
         }
         // Only the log's own table has no owner above it.
         None => NewShard {
-            table,
-            shard,
+            key: SnapshotKey::Shard(table, shard),
             as_of: Lsn::ZERO,
-            bytes: partition_table::snapshot(&log.partitions, shard),
+            bytes: Some(partition_table::snapshot(&log.partitions, shard)),
         },
     }
 }

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use duolog_env::{Env, OpenMode};
-use duolog_types::Lsn;
+use duolog_types::{Lsn, PartitionId};
 
-use super::manifest::SnapshotRef;
+use super::manifest::{SnapshotKey, SnapshotRef};
 use crate::codec::{Put, crc32c};
 use crate::error::OpenError;
-use crate::table::TableId;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"DUOLOGsn");
 const SNAPSHOT_VERSION: u32 = 1;
@@ -22,12 +21,12 @@ const HEADER_BYTES: usize = 16;
 /// Below this size superseded bytes aren't worth copying the live ones.
 const COMPACT_FROM_BYTES: u64 = 1 << 20;
 
-/// A shard's new state.
+/// A new state of what `key` names.
 pub(crate) struct NewShard {
-    pub table: TableId,
-    pub shard: u32,
+    pub key: SnapshotKey,
     pub as_of: Lsn,
-    pub bytes: Bytes,
+    /// `None`: it is gone.
+    pub bytes: Option<Bytes>,
 }
 
 /// What a new snapshot file is made for.
@@ -42,7 +41,7 @@ pub(crate) enum Thrift {
 /// Where every shard's newest snapshot stands.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
-    refs: BTreeMap<(TableId, u32), SnapshotRef>,
+    refs: BTreeMap<SnapshotKey, SnapshotRef>,
     /// Size of each file that is named.
     files: BTreeMap<u64, u64>,
 }
@@ -54,7 +53,7 @@ impl Snapshots {
             let end = found.position + u64::from(found.len);
             let size = snapshots.files.entry(found.file).or_default();
             *size = end.max(*size);
-            snapshots.refs.insert((found.table, found.shard), *found);
+            snapshots.refs.insert(found.key, *found);
         }
         snapshots
     }
@@ -77,20 +76,32 @@ impl Snapshots {
         generation: u64,
         shards: Vec<NewShard>,
         thrift: Thrift,
+        dropped: &[PartitionId],
     ) -> io::Result<Self> {
         let mut next = Self { refs: self.refs.clone(), files: self.files.clone() };
-        let mut blobs: Vec<NewShard> = shards;
+        let mut blobs: Vec<(SnapshotKey, Lsn, Bytes)> = Vec::with_capacity(shards.len());
+        for NewShard { key, as_of, bytes } in shards {
+            match bytes {
+                Some(bytes) => blobs.push((key, as_of, bytes)),
+                None => {
+                    next.refs.remove(&key);
+                }
+            }
+        }
+        for partition in dropped {
+            let chunks = SnapshotKey::Dead(*partition, 0)..=SnapshotKey::Dead(*partition, u64::MAX);
+            next.refs.retain(|key, _| !chunks.contains(key));
+        }
         let total: u64 = self.files.values().sum();
         let is_worth_it = total > COMPACT_FROM_BYTES && total > 2 * self.live_bytes();
         if is_worth_it && thrift == Thrift::AsBest {
-            let fresh: std::collections::BTreeSet<_> =
-                blobs.iter().map(|new| (new.table, new.shard)).collect();
-            for found in self.refs.values().filter(|found| !fresh.contains(&(found.table, found.shard))) {
+            let fresh: std::collections::BTreeSet<_> = blobs.iter().map(|(key, ..)| *key).collect();
+            for found in next.refs.values().filter(|found| !fresh.contains(&found.key)) {
                 let bytes = read(env, dir, found).map_err(|error| match error {
                     OpenError::Io { source, .. } => source,
                     other => io::Error::other(other.to_string()),
                 })?;
-                blobs.push(NewShard { table: found.table, shard: found.shard, as_of: found.as_of, bytes });
+                blobs.push((found.key, found.as_of, bytes));
             }
         }
         if blobs.is_empty() {
@@ -101,18 +112,17 @@ impl Snapshots {
         out.put_u32(SNAPSHOT_VERSION);
         out.put_u32(0); // flags
         debug_assert_eq!(out.len(), HEADER_BYTES);
-        for blob in &blobs {
+        for (key, as_of, bytes) in &blobs {
             let found = SnapshotRef {
-                table: blob.table,
-                shard: blob.shard,
+                key: *key,
                 file: generation,
                 position: out.len() as u64,
-                len: u32::try_from(blob.bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?,
-                crc: crc32c(&blob.bytes),
-                as_of: blob.as_of,
+                len: u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?,
+                crc: crc32c(bytes),
+                as_of: *as_of,
             };
-            out.put(&blob.bytes);
-            next.refs.insert((blob.table, blob.shard), found);
+            out.put(bytes);
+            next.refs.insert(*key, found);
         }
         let path = path(dir, generation);
         let file = match env.disk.open(&path, OpenMode::CreateNew) {
@@ -183,10 +193,7 @@ pub(crate) fn read(env: &Env, dir: &Path, found: &SnapshotRef) -> Result<Bytes, 
     let mut bytes = vec![0; found.len as usize];
     file.read_at(&mut bytes, found.position).map_err(|error| OpenError::io("reading", &path, error))?;
     if crc32c(&bytes) != found.crc {
-        return Err(damaged(format!(
-            "the snapshot of table {}, shard {} is damaged",
-            found.table.0, found.shard
-        )));
+        return Err(damaged(format!("the snapshot of {:?} is damaged", found.key)));
     }
     Ok(Bytes::from(bytes))
 }

@@ -1,10 +1,15 @@
 //! Taking offsets: append, skip, trim. Each takes its place in the partition and in the WAL's queue in one step.
 
+use std::sync::Arc;
+
 use duolog_types::{Lsn, Offset};
+use roaring::RoaringTreemap;
 
 use super::handle::Partition;
-use crate::entry::NewBatch;
+use crate::dead::ranges;
+use crate::entry::{NewBatch, NewRecord};
 use crate::error::AppendError;
+use crate::joined::{JoinedBatch, record_bytes_max};
 use crate::queue::{PlacedBatch, Waiting, WaitingEntry, Wake};
 
 /// Where an appended batch stands. It may be read and acknowledged once `lsn` is durable.
@@ -64,6 +69,57 @@ impl Partition {
         Ok(Appended { base_offset, end_offset, lsn })
     }
 
+    /// Takes the next offset for `record`. It joins the batch of single records that was queued last for this
+    /// partition, if that still waits and nothing else of the partition stands behind it; its entry is then that batch's, and may be
+    /// older than entries that were queued (for other partitions, or state) before this call.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); the record is then certainly not in the log.
+    pub fn append_record(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Now)
+    }
+
+    /// As [`append_record`](Self::append_record), by a caller who has more to append, or can do the commit itself: see
+    /// [`append_deferred`](Self::append_deferred).
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_record_deferred(&self, record: NewRecord<'_>) -> Result<Appended, AppendError> {
+        self.append_record_and(record, Wake::Later)
+    }
+
+    fn append_record_and(&self, record: NewRecord<'_>, wake: Wake) -> Result<Appended, AppendError> {
+        let bytes_max = record_bytes_max(&record);
+        self.log.space.admit_data(bytes_max as u64)?;
+        let mut state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let base_offset = state.next;
+        let joined = match &state.joined {
+            Some((lsn, batch)) => {
+                batch.join(base_offset, &record, bytes_max, &self.log.queue)?.then_some(*lsn)
+            }
+            None => None,
+        };
+        let lsn = match joined {
+            Some(lsn) => lsn,
+            None => {
+                let batch = Arc::new(JoinedBatch::begin(base_offset, &record, bytes_max, &self.log.queue)?);
+                let waiting = Waiting::Joined { core: self.core.clone(), batch: batch.clone() };
+                let lsn = self.log.queue.push(WaitingEntry::One(waiting), true, wake)?;
+                state.joined = Some((lsn, batch));
+                lsn
+            }
+        };
+        let end_offset = base_offset.plus(1);
+        state.next = end_offset;
+        if duolog_env::seeded_bug("high_watermark_before_sync") {
+            state.high_watermark = end_offset;
+        }
+        Ok(Appended { base_offset, end_offset, lsn })
+    }
+
     /// Leaves a gap, so that the next batch gets offset `to`. Returns the entry to wait for; nothing happens if the
     /// end is already there.
     ///
@@ -101,6 +157,34 @@ impl Partition {
         let lsn = self.log.queue.push(WaitingEntry::One(trim), false, Wake::Now)?;
         state.start_queued = to;
         state.start_lsn = lsn;
+        Ok(lsn)
+    }
+
+    /// Deletes the records at `offsets`: from the moment that the entry returned is durable no reader sees them, now or after a
+    /// restart. They may be named before they are durable themselves; offsets that weren't taken yet, or that lie below
+    /// the log start, are passed over. Deleting twice is no error. Goes on while the disk is full.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); nothing is deleted then.
+    pub fn delete(&self, offsets: &RoaringTreemap) -> Result<Lsn, AppendError> {
+        let state = self.core.lock();
+        if state.closed {
+            return Err(AppendError::Dropped(self.core.id));
+        }
+        let ranges = ranges::encode(offsets, state.start, state.next);
+        if ranges.is_empty() {
+            // All of them are below the log start, which a reader sees already.
+            return Ok(Lsn::ZERO);
+        }
+        let waiting = Waiting::Delete { core: self.core.clone(), ranges: ranges.clone() };
+        let lsn = self.log.queue.push(WaitingEntry::One(waiting), false, Wake::Now)?;
+        if duolog_env::seeded_bug("delete_visible_before_sync") {
+            drop(state);
+            let ranges: Vec<_> = ranges::decode(&ranges).filter_map(Result::ok).collect();
+            if self.core.publish_delete(&ranges) {
+                self.log.partitions.list_dirty(&self.core);
+            }
+        }
         Ok(lsn)
     }
 }

@@ -14,6 +14,9 @@ use std::sync::Arc;
 use duolog_types::{Lsn, Nanos, Offset, PartitionId, TimestampMs};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::dead::ranges::Range;
+use crate::dead::set::DeadSet;
+use crate::joined::JoinedBatch;
 use crate::segment::SegmentMeta;
 use crate::watch::Registration;
 
@@ -47,6 +50,11 @@ impl TailEntry {
         Self { base, end, lsn, file_seq: 0, position: 0, len: 0, arrival, max_timestamp }
     }
 
+    /// What is left when its records are dead: when they came, retention still asks.
+    fn into_gap(self) -> Self {
+        Self { file_seq: 0, position: 0, len: 0, ..self }
+    }
+
     pub(crate) fn is_gap(&self) -> bool {
         self.len == 0
     }
@@ -57,6 +65,8 @@ impl TailEntry {
 pub(crate) struct State {
     /// The next offset to be taken.
     pub next: Offset,
+    /// The batch of single records that was queued last, and its entry; it may be taken by now.
+    pub joined: Option<(Lsn, Arc<JoinedBatch>)>,
     pub high_watermark: Offset,
     /// First offset that may be read; durable.
     pub start: Offset,
@@ -75,6 +85,8 @@ pub(crate) struct State {
     /// Offsets below stand in segments (or are dead).
     pub checkpointed: Offset,
     pub segments: Vec<SegmentMeta>,
+    /// Deleted offsets at and above the log start (and some below it); durable.
+    pub dead: DeadSet,
     /// The partition stands in the list that the next checkpoint visits.
     pub listed_dirty: bool,
     pub watchers: Vec<Arc<Registration>>,
@@ -123,7 +135,18 @@ impl Core {
     pub(crate) fn publish_trim(&self, to: Offset) -> bool {
         let mut state = self.lock();
         state.start = state.start.max(to);
+        let start = state.start;
+        state.dead.forget_below(start);
         state.notify(0);
+        state.mark_dirty()
+    }
+
+    /// A delete became durable. Returns whether the partition became dirty.
+    pub(crate) fn publish_delete(&self, ranges: &[Range]) -> bool {
+        let mut state = self.lock();
+        for range in ranges {
+            state.delete(*range);
+        }
         state.mark_dirty()
     }
 
@@ -156,8 +179,27 @@ impl State {
             self.tail.back().is_none_or(|last| last.end == entry.base),
             "offsets must be contiguous"
         );
+        // After a restart, a delete may be known before what it deleted.
+        let entry = if self.dead.covers(entry.base, entry.end) { entry.into_gap() } else { entry };
         self.tail_bytes += u64::from(entry.len);
         self.tail.push_back(entry);
+    }
+
+    /// Takes `range` into the dead; batches of the tail of which nothing is left become gaps, whose bytes the checkpoint needn't
+    /// write.
+    pub(crate) fn delete(&mut self, range: Range) {
+        let range = Range { base: range.base.max(self.start), end: range.end.min(self.next) };
+        self.dead.insert(range);
+        let mut at = self.tail.partition_point(|entry| entry.end <= range.base);
+        while let Some(entry) = self.tail.get_mut(at)
+            && entry.base < range.end
+        {
+            if !entry.is_gap() && self.dead.covers(entry.base, entry.end) {
+                self.tail_bytes -= u64::from(entry.len);
+                *entry = entry.into_gap();
+            }
+            at += 1;
+        }
     }
 
     fn notify(&self, bytes: u64) {
@@ -191,7 +233,7 @@ impl State {
             .map(|segment| Extent {
                 base_offset: segment.base,
                 end_offset: segment.end,
-                size_bytes: segment.data_bytes,
+                size_bytes: segment.live_bytes(self.dead.count_in(segment.base, segment.end)),
                 max_timestamp: segment.max_timestamp,
                 first_arrival: segment.first_arrival,
             })
@@ -220,7 +262,7 @@ impl State {
             .segments
             .iter()
             .filter(|segment| segment.end > self.start)
-            .map(|segment| segment.data_bytes)
+            .map(|segment| segment.live_bytes(self.dead.count_in(segment.base, segment.end)))
             .sum();
         in_segments + self.tail_bytes
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use duolog_types::{Offset, PartitionId};
 
 use super::core::{Core, Extent};
+use crate::dead::set::Dead;
 use crate::error::ReadError;
 use crate::log::Shared;
 use crate::watch::{Registration, Watch, WatchGuard};
@@ -64,7 +65,7 @@ impl Partition {
         Ok(Bounds { start: state.start, high_watermark: state.high_watermark, end: state.next })
     }
 
-    /// Bytes of the batches that are kept.
+    /// Bytes of the batches that are kept; where some of a segment is deleted, in proportion.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.core.lock().size_bytes()
@@ -74,6 +75,21 @@ impl Partition {
     #[must_use]
     pub fn extents(&self) -> Vec<Extent> {
         self.core.lock().extents()
+    }
+
+    /// The deleted offsets of `from..to`, as far as they are durable and not below the log start. Cheap: it shares the partition's
+    /// memory.
+    #[must_use]
+    pub fn dead(&self, from: Offset, to: Offset) -> Dead {
+        let state = self.core.lock();
+        state.dead.view(from.max(state.start), to)
+    }
+
+    /// How many offsets of `from..to` are deleted, as [`dead`](Self::dead) has them.
+    #[must_use]
+    pub fn dead_count(&self, from: Offset, to: Offset) -> u64 {
+        let state = self.core.lock();
+        state.dead.count_in(from.max(state.start), to)
     }
 
     /// From which size on a segment of this partition is sealed, bytes (Kafka: segment.bytes).

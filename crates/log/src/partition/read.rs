@@ -4,14 +4,17 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use duolog_env::File;
+use duolog_record::{BatchError, DecodeBudget, rebuild};
 use duolog_types::{Nanos, Offset};
 
 use super::core::{Core, State, TailEntry};
 use super::handle::Partition;
+use crate::dead::set::Dead;
 use crate::error::ReadError;
 use crate::log::Shared;
 use crate::segment::SegmentMeta;
-use crate::segment::store::{Io, verify_batch};
+use crate::segment::store::{Io, segment_path, verify_batch};
 
 /// Batches below this size are copied out of the big group or block they stand in, so that a slow reader pins what
 /// it reads and not megabytes around it; above it, the stored bytes themselves are handed out.
@@ -93,8 +96,9 @@ enum Plan {
     Nothing(Offset),
     /// A gap up to the offset that nothing follows yet.
     Gap(Offset),
-    Tail(Vec<TailEntry>),
-    Segment(SegmentMeta),
+    /// Each comes with what is dead in its range.
+    Tail(Vec<TailEntry>, Dead),
+    Segment(SegmentMeta, Dead),
 }
 
 fn read_with(partition: &Partition, spec: &ReadSpec, io: Io) -> Result<Option<Chunk>, ReadError> {
@@ -104,8 +108,10 @@ fn read_with(partition: &Partition, spec: &ReadSpec, io: Io) -> Result<Option<Ch
         let read = match plan {
             Plan::Nothing(next_offset) => return Ok(Some(Chunk { next_offset, ..Chunk::default() })),
             Plan::Gap(end) => return Ok(Some(gap(spec.from, end))),
-            Plan::Tail(entries) => read_tail(&partition.log, &entries, io),
-            Plan::Segment(segment) => read_segment(&partition.log, &partition.core, &segment, spec, io),
+            Plan::Tail(entries, dead) => read_tail(&partition.log, &entries, dead, io),
+            Plan::Segment(segment, dead) => {
+                read_segment(&partition.log, &partition.core, &segment, dead, spec, io)
+            }
         };
         match read {
             // The checkpoint recycled the WAL file, or retention deleted the segment, after the plan was made.
@@ -131,10 +137,14 @@ fn plan(core: &Core, state: &State, spec: &ReadSpec) -> Result<Plan, ReadError> 
     }
     if spec.from < state.checkpointed {
         let at = state.segments.partition_point(|segment| segment.end <= spec.from);
-        if let Some(segment) = state.segments.get(at)
-            && segment.base < up_to
-        {
-            return Ok(Plan::Segment(*segment));
+        match state.segments.get(at) {
+            Some(segment) if segment.base < up_to => {
+                let dead = state.dead.view(segment.base, segment.end);
+                return Ok(Plan::Segment(*segment, dead));
+            }
+            // All between is dead.
+            Some(_) => return Ok(Plan::Gap(up_to)),
+            None => {}
         }
     }
     let first = state.tail.partition_point(|entry| entry.end <= spec.from);
@@ -156,14 +166,16 @@ fn plan(core: &Core, state: &State, spec: &ReadSpec) -> Result<Plan, ReadError> 
         entries.push(*entry);
         gap_end = None;
     }
-    Ok(match gap_end {
-        Some(end) if entries.is_empty() => Plan::Gap(end),
-        // A gap that was too long for a segment's table.
-        None if entries.is_empty() && spec.from < state.checkpointed && state.tail.is_empty() => {
-            Plan::Gap(state.checkpointed)
+    let hole_end = state.tail.front().map_or(state.checkpointed, |first| first.base).min(up_to);
+    Ok(match (entries.first(), entries.last(), gap_end) {
+        (Some(first), Some(last), _) => {
+            let dead = state.dead.view(first.base, last.end);
+            Plan::Tail(entries, dead)
         }
-        _ if entries.is_empty() => Plan::Nothing(spec.from),
-        _ => Plan::Tail(entries),
+        (_, _, Some(end)) => Plan::Gap(end),
+        // What stood here is dead and was dropped, or is a gap that was too long for a segment's table.
+        _ if spec.from < hole_end => Plan::Gap(hole_end),
+        _ => Plan::Nothing(spec.from),
     })
 }
 
@@ -181,24 +193,50 @@ fn gap(from: Offset, end: Offset) -> Chunk {
     }
 }
 
-/// Collects batches: small ones are copied together, large ones are handed out as they are.
+/// `batch`, which holds `base..end`, without its dead records; an empty one if all are.
+pub(crate) fn without_dead(
+    batch: &Bytes,
+    dead: &Dead,
+    base: Offset,
+    end: Offset,
+) -> Result<Bytes, BatchError> {
+    if !dead.touches(base, end) {
+        return Ok(batch.clone());
+    }
+    rebuild(batch, DecodeBudget::default(), |record| !dead.contains(record.offset))
+}
+
+/// Collects batches: small ones are copied together, large ones are handed out as they are, and those with dead
+/// records are made anew.
 #[derive(Default)]
 struct Collector {
     chunk: Chunk,
     copied: BytesMut,
+    dead: Dead,
 }
 
 impl Collector {
-    fn push(&mut self, batch: Bytes, arrival: Nanos, end: Offset) {
+    fn new(dead: Dead) -> Self {
+        Self { dead, ..Self::default() }
+    }
+
+    /// Adds the batch with the offsets `base..end`. One that can't be taken apart is reported as damaged, by whoever knows where it
+    /// stands: its dead records must not be shown.
+    fn push(&mut self, batch: Bytes, arrival: Nanos, base: Offset, end: Offset) -> Result<(), BatchError> {
+        self.chunk.next_offset = end;
+        if self.dead.covers(base, end) {
+            return Ok(());
+        }
+        let batch = without_dead(&batch, &self.dead, base, end)?;
         self.chunk.bytes += batch.len();
         self.chunk.arrivals.push(arrival);
-        self.chunk.next_offset = end;
         if batch.len() < COPY_BELOW_BYTES {
             self.copied.extend_from_slice(&batch);
         } else {
             self.flush();
             self.chunk.runs.push(batch);
         }
+        Ok(())
     }
 
     fn flush(&mut self) {
@@ -213,9 +251,12 @@ impl Collector {
     }
 }
 
-fn read_tail(log: &Shared, entries: &[TailEntry], io: Io) -> Result<Option<Chunk>, ReadError> {
-    let mut collector = Collector::default();
+fn read_tail(log: &Shared, entries: &[TailEntry], dead: Dead, io: Io) -> Result<Option<Chunk>, ReadError> {
+    let mut collector = Collector::new(dead);
     let mut group: Option<(u64, u64, Bytes)> = None;
+    if io == Io::Disk {
+        read_ahead(log, entries.iter());
+    }
     for entry in entries {
         let in_group = |(seq, start, bytes): &(u64, u64, Bytes)| {
             *seq == entry.file_seq && entry.position >= *start && entry.position < start + bytes.len() as u64
@@ -234,9 +275,31 @@ fn read_tail(log: &Shared, entries: &[TailEntry], io: Io) -> Result<Option<Chunk
             None if io == Io::Memory => return Ok(None),
             None => read_from_wal(log, entry)?,
         };
-        collector.push(batch, entry.arrival, entry.end);
+        collector.push(batch, entry.arrival, entry.base, entry.end).map_err(|error| ReadError::Corrupt {
+            path: log.wal_files.dir().to_path_buf(),
+            position: entry.position,
+            detail: error.to_string(),
+        })?;
     }
     Ok(Some(collector.finish()))
+}
+
+/// Has the system fetch batches that fell out of the tail, all at once: the batches of a partition stand scattered over
+/// the WAL, and one read at a time would wait for the disk each time.
+pub(crate) fn read_ahead<'a>(log: &Shared, entries: impl Iterator<Item = &'a TailEntry>) {
+    let mut open: Option<(u64, Arc<dyn File>)> = None;
+    for entry in entries.filter(|entry| !entry.is_gap()) {
+        if log.tail.group_at(entry.file_seq, entry.position).is_some() {
+            continue;
+        }
+        if open.as_ref().is_none_or(|(seq, _)| *seq != entry.file_seq) {
+            let file = log.wal_files.get(entry.file_seq).and_then(|file| file.cached(&*log.env.disk));
+            open = file.map(|file| (entry.file_seq, file));
+        }
+        if let Some((_, file)) = &open {
+            file.will_read(entry.position, u64::from(entry.len));
+        }
+    }
 }
 
 /// Reads a batch that fell out of the tail back from its WAL file.
@@ -247,6 +310,14 @@ pub(crate) fn read_from_wal(log: &Shared, entry: &TailEntry) -> Result<Bytes, Re
             source: io::ErrorKind::NotFound.into(),
         });
     };
+    if let Some(cached) = file.cached(&*log.env.disk) {
+        let mut bytes = vec![0; entry.len as usize];
+        if cached.read_at(&mut bytes, entry.position).is_ok_and(|got| got == bytes.len())
+            && verify_batch(&bytes, entry.base).is_ok()
+        {
+            return Ok(Bytes::from(bytes));
+        }
+    }
     let bytes = file
         .read_range(entry.position, entry.len as usize)
         .map_err(|source| ReadError::Io { path: file.path.clone(), source })?;
@@ -262,22 +333,36 @@ fn read_segment(
     log: &Shared,
     core: &Arc<Core>,
     segment: &SegmentMeta,
+    dead: Dead,
     spec: &ReadSpec,
     io: Io,
 ) -> Result<Option<Chunk>, ReadError> {
     let Some(index) = log.segments.index(core.id, segment, io)? else { return Ok(None) };
     let index = &index[..index.len().min(segment.blocks as usize)];
-    let mut collector = Collector::default();
+    let mut collector = Collector::new(dead);
     let mut next_offset = spec.from;
     let first = index.partition_point(|block| block.end <= spec.from);
-    'blocks: for at in index[first..].iter().take_while(|block| block.base < spec.up_to) {
+    let mut read_all = true;
+    'blocks: for at in &index[first..] {
+        if at.base >= spec.up_to {
+            // What lies between is dead.
+            next_offset = next_offset.max(spec.up_to);
+            read_all = false;
+            break;
+        }
+        if collector.dead.covers(at.base, at.end) {
+            next_offset = next_offset.max(at.end);
+            continue;
+        }
         let room = spec.max_bytes.saturating_sub(collector.chunk.bytes);
         if room == 0 && collector.chunk.bytes > 0 {
+            read_all = false;
             break;
         }
         let Some(block) = log.segments.block(core.id, segment, at, io)? else {
             // What is in memory already goes out; the rest is read by the next request.
             if collector.chunk.bytes > 0 {
+                read_all = false;
                 break;
             }
             return Ok(None);
@@ -288,18 +373,28 @@ fn read_segment(
             let end = base.plus(i64::from(entry.offset_count));
             let bytes = position..position + entry.len as usize;
             position = bytes.end;
-            if end <= spec.from || entry.len == 0 {
+            if end <= spec.from || entry.len == 0 || collector.dead.covers(base, end) {
                 next_offset = next_offset.max(end);
                 continue;
             }
             let first = collector.chunk.bytes == 0 && spec.at_least_one;
             let fits = collector.chunk.bytes + bytes.len() <= spec.max_bytes;
             if base >= spec.up_to || !(fits || first) {
+                read_all = false;
                 break 'blocks;
             }
-            collector.push(block.data.slice(bytes), entry.arrival, end);
+            let batch = block.data.slice(bytes);
+            collector.push(batch, entry.arrival, base, end).map_err(|error| ReadError::Corrupt {
+                path: segment_path(log.segments.dir(), segment.name(core.id)),
+                position: at.position,
+                detail: error.to_string(),
+            })?;
             next_offset = end;
         }
+    }
+    if read_all {
+        // What the segment's end says beyond its last batch is dead.
+        next_offset = next_offset.max(segment.end.min(spec.up_to));
     }
     let mut chunk = collector.finish();
     if chunk.bytes == 0 && next_offset > spec.from {

@@ -10,23 +10,16 @@ use duolog_types::{Offset, PartitionId};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::SegmentMeta;
 use super::layout::{
     BLOCK_HEADER_BYTES, BlockHeader, BlockRef, FILE_HEADER_BYTES, INDEX_RECORD_BYTES, TABLE_ENTRY_BYTES,
     TableEntry,
 };
+use super::{SegmentMeta, SegmentName};
 use crate::codec::crc32c;
 use crate::error::ReadError;
 
 /// Subdirectories that the segments are spread over, by the low byte of the partition's number.
 pub(crate) const SHARD_DIRS: u64 = 256;
-
-/// Which segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct SegmentKey {
-    partition: PartitionId,
-    base: Offset,
-}
 
 /// A block as read and verified: every batch's CRC was checked.
 #[derive(Debug)]
@@ -39,8 +32,8 @@ pub(crate) struct Block {
 #[derive(Clone)]
 struct BlockWeight;
 
-impl Weighter<(SegmentKey, u64), Arc<Block>> for BlockWeight {
-    fn weight(&self, _: &(SegmentKey, u64), block: &Arc<Block>) -> u64 {
+impl Weighter<(SegmentName, u64), Arc<Block>> for BlockWeight {
+    fn weight(&self, _: &(SegmentName, u64), block: &Arc<Block>) -> u64 {
         (block.data.len() + block.entries.len() * size_of::<TableEntry>() + 64) as u64
     }
 }
@@ -48,8 +41,8 @@ impl Weighter<(SegmentKey, u64), Arc<Block>> for BlockWeight {
 #[derive(Clone)]
 struct IndexWeight;
 
-impl Weighter<SegmentKey, Arc<Vec<BlockRef>>> for IndexWeight {
-    fn weight(&self, _: &SegmentKey, index: &Arc<Vec<BlockRef>>) -> u64 {
+impl Weighter<SegmentName, Arc<Vec<BlockRef>>> for IndexWeight {
+    fn weight(&self, _: &SegmentName, index: &Arc<Vec<BlockRef>>) -> u64 {
         (index.len() * size_of::<BlockRef>() + 64) as u64
     }
 }
@@ -67,9 +60,9 @@ pub(crate) enum Io {
 pub(crate) struct SegmentStore {
     env: Env,
     dir: PathBuf,
-    files: Cache<SegmentKey, Arc<dyn File>>,
-    indexes: Cache<SegmentKey, Arc<Vec<BlockRef>>, IndexWeight>,
-    blocks: Cache<(SegmentKey, u64), Arc<Block>, BlockWeight>,
+    files: Cache<SegmentName, Arc<dyn File>>,
+    indexes: Cache<SegmentName, Arc<Vec<BlockRef>>, IndexWeight>,
+    blocks: Cache<(SegmentName, u64), Arc<Block>, BlockWeight>,
 }
 
 impl SegmentStore {
@@ -100,28 +93,38 @@ impl SegmentStore {
         at: &BlockRef,
         io: Io,
     ) -> Result<Option<Arc<Block>>, ReadError> {
-        let key = (SegmentKey { partition, base: segment.base }, at.position);
+        let key = (segment.name(partition), at.position);
         if let Some(block) = self.blocks.get(&key) {
             return Ok(Some(block));
         }
         if io == Io::Memory {
             return Ok(None);
         }
-        let path = segment_path(&self.dir, partition, segment.base);
-        let file = self.file(key.0, &path)?;
+        let block = Arc::new(self.read_block(partition, segment, at)?);
+        self.blocks.insert(key, block.clone());
+        Ok(Some(block))
+    }
+
+    /// Reads a block past the cache.
+    pub(crate) fn read_block(
+        &self,
+        partition: PartitionId,
+        segment: &SegmentMeta,
+        at: &BlockRef,
+    ) -> Result<Block, ReadError> {
+        let name = segment.name(partition);
+        let path = segment_path(&self.dir, name);
+        let file = self.file(name, &path)?;
         let mut bytes = vec![0; at.block_bytes as usize];
         let got = file
             .read_at(&mut bytes, at.position)
             .map_err(|source| ReadError::Io { path: path.clone(), source })?;
         bytes.truncate(got);
-        let block = verify_block(Bytes::from(bytes), partition, at).map_err(|detail| ReadError::Corrupt {
+        verify_block(Bytes::from(bytes), partition, at).map_err(|detail| ReadError::Corrupt {
             path,
             position: at.position,
             detail,
-        })?;
-        let block = Arc::new(block);
-        self.blocks.insert(key, block.clone());
-        Ok(Some(block))
+        })
     }
 
     /// The index of `segment`, at least as long as its block count says.
@@ -131,7 +134,7 @@ impl SegmentStore {
         segment: &SegmentMeta,
         io: Io,
     ) -> Result<Option<Arc<Vec<BlockRef>>>, ReadError> {
-        let key = SegmentKey { partition, base: segment.base };
+        let key = segment.name(partition);
         if let Some(index) = self.indexes.get(&key)
             && index.len() >= segment.blocks as usize
         {
@@ -150,7 +153,7 @@ impl SegmentStore {
     }
 
     fn read_index(&self, partition: PartitionId, segment: &SegmentMeta) -> Option<Vec<BlockRef>> {
-        let path = index_path(&self.dir, partition, segment.base);
+        let path = index_path(&self.dir, segment.name(partition));
         let file = self.env.disk.open(&path, OpenMode::Read).ok()?;
         let mut bytes = vec![0; segment.blocks as usize * INDEX_RECORD_BYTES];
         let got = file.read_at(&mut bytes, FILE_HEADER_BYTES as u64).ok()?;
@@ -169,8 +172,8 @@ impl SegmentStore {
         partition: PartitionId,
         segment: &SegmentMeta,
     ) -> Result<Vec<BlockRef>, ReadError> {
-        let path = segment_path(&self.dir, partition, segment.base);
-        let file = self.file(SegmentKey { partition, base: segment.base }, &path)?;
+        let path = segment_path(&self.dir, segment.name(partition));
+        let file = self.file(segment.name(partition), &path)?;
         let mut index = Vec::new();
         let mut position = FILE_HEADER_BYTES as u64;
         while position < segment.file_bytes {
@@ -195,18 +198,17 @@ impl SegmentStore {
         Ok(index)
     }
 
-    fn file(&self, key: SegmentKey, path: &Path) -> Result<Arc<dyn File>, ReadError> {
+    fn file(&self, key: SegmentName, path: &Path) -> Result<Arc<dyn File>, ReadError> {
         self.files
             .get_or_insert_with(&key, || self.env.disk.open(path, OpenMode::Read))
             .map_err(|source| ReadError::Io { path: path.to_path_buf(), source })
     }
 
     /// Deletes a segment's files. What isn't there any more is no error: a crash may have come in between.
-    pub(crate) fn delete(&self, partition: PartitionId, base: Offset) -> io::Result<()> {
-        let key = SegmentKey { partition, base };
-        self.files.remove(&key);
-        self.indexes.remove(&key);
-        for path in [segment_path(&self.dir, partition, base), index_path(&self.dir, partition, base)] {
+    pub(crate) fn delete(&self, name: SegmentName) -> io::Result<()> {
+        self.files.remove(&name);
+        self.indexes.remove(&name);
+        for path in [segment_path(&self.dir, name), index_path(&self.dir, name)] {
             match self.env.disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -227,12 +229,21 @@ pub(crate) fn shard_dir(dir: &Path, partition: PartitionId) -> PathBuf {
     dir.join(format!("{:02x}", partition.0 % SHARD_DIRS))
 }
 
-pub(crate) fn segment_path(dir: &Path, partition: PartitionId, base: Offset) -> PathBuf {
-    shard_dir(dir, partition).join(format!("{}-{:020}.seg", partition.0, base.0))
+pub(crate) fn segment_path(dir: &Path, name: SegmentName) -> PathBuf {
+    path(dir, name, "seg")
 }
 
-pub(crate) fn index_path(dir: &Path, partition: PartitionId, base: Offset) -> PathBuf {
-    shard_dir(dir, partition).join(format!("{}-{:020}.idx", partition.0, base.0))
+pub(crate) fn index_path(dir: &Path, name: SegmentName) -> PathBuf {
+    path(dir, name, "idx")
+}
+
+fn path(dir: &Path, name: SegmentName, kind: &str) -> PathBuf {
+    let SegmentName { partition, base, revision } = name;
+    let file = match revision {
+        0 => format!("{}-{:020}.{kind}", partition.0, base.0),
+        _ => format!("{}-{:020}.r{revision}.{kind}", partition.0, base.0),
+    };
+    shard_dir(dir, partition).join(file)
 }
 
 /// Whether the records follow each other from the segment's begin to its end.

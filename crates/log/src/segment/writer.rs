@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use duolog_env::{Disk, File, OpenMode};
-use duolog_types::{Offset, PartitionId, TimestampMs};
+use duolog_types::{Nanos, Offset, PartitionId, TimestampMs};
 
-use super::SegmentMeta;
 use super::layout::{
     BLOCK_TARGET_BYTES, BlockHeader, BlockRef, FILE_HEADER_BYTES, INDEX_RECORD_BYTES, TableEntry,
     index_header, segment_header,
 };
 use super::store::{SegmentStore, index_path, segment_path};
+use super::{SegmentMeta, SegmentName};
 use crate::codec::{Put, crc32c};
 use crate::partition::core::TailEntry;
 
@@ -24,6 +24,8 @@ pub(crate) struct SegmentWriter<'a> {
     segments: Vec<SegmentMeta>,
     open: Option<OpenSegment>,
     block: BlockBuilder,
+    /// Dead offsets since the last entry.
+    left_out: u64,
     /// Files to be synced before the manifest may name what was written.
     touched: &'a mut Vec<Arc<dyn File>>,
     /// What was begun, before it was.
@@ -33,8 +35,7 @@ pub(crate) struct SegmentWriter<'a> {
 /// What a checkpoint is about to write to a segment, for when it finds no room.
 #[derive(Debug)]
 pub(crate) struct Undo {
-    partition: PartitionId,
-    base: Offset,
+    name: SegmentName,
     /// Bytes of the file and blocks that the catalogue names; `None` for a new segment.
     kept: Option<(u64, u32)>,
 }
@@ -42,10 +43,10 @@ pub(crate) struct Undo {
 impl Undo {
     /// Gives back what was written, so that a checkpoint that found no room takes none.
     pub(crate) fn give_back(&self, store: &SegmentStore) -> io::Result<()> {
-        let Some((file_bytes, blocks)) = self.kept else { return store.delete(self.partition, self.base) };
+        let Some((file_bytes, blocks)) = self.kept else { return store.delete(self.name) };
         let cuts = [
-            (segment_path(store.dir(), self.partition, self.base), file_bytes),
-            (index_path(store.dir(), self.partition, self.base), index_position(blocks)),
+            (segment_path(store.dir(), self.name), file_bytes),
+            (index_path(store.dir(), self.name), index_position(blocks)),
         ];
         for (path, len) in cuts {
             let file = match store.disk().open(&path, OpenMode::ReadWrite) {
@@ -69,6 +70,9 @@ struct OpenSegment {
 struct BlockBuilder {
     entries: Vec<(TailEntry, TableEntry)>,
     data: Vec<u8>,
+    /// Dead offsets that were left out: in front of the first entry, and behind it.
+    dead_before: u64,
+    dead_within: u64,
 }
 
 impl<'a> SegmentWriter<'a> {
@@ -90,9 +94,30 @@ impl<'a> SegmentWriter<'a> {
             segments,
             open: None,
             block: BlockBuilder::default(),
+            left_out: 0,
             touched,
             undo,
         }
+    }
+
+    /// Goes on in a new file that takes the place of `segment`, without sealing it.
+    pub(crate) fn rewrite(
+        store: &'a SegmentStore,
+        partition: PartitionId,
+        segment: &SegmentMeta,
+        touched: &'a mut Vec<Arc<dyn File>>,
+        undo: &'a mut Vec<Undo>,
+    ) -> Self {
+        let next = SegmentMeta {
+            first_arrival: segment.first_arrival,
+            ..empty_segment(segment.base, segment.revision + 1)
+        };
+        Self::new(store, partition, vec![next], u64::MAX, touched, undo)
+    }
+
+    /// Leaves `count` dead offsets out.
+    pub(crate) fn leave_out(&mut self, count: u64) {
+        self.left_out += count;
     }
 
     /// Adds a batch (or a gap, with empty `bytes`).
@@ -117,6 +142,11 @@ impl<'a> SegmentWriter<'a> {
             arrival: entry.arrival,
             max_timestamp: entry.max_timestamp,
         };
+        match self.block.entries.is_empty() {
+            true => self.block.dead_before += self.left_out,
+            false => self.block.dead_within += self.left_out,
+        }
+        self.left_out = 0;
         self.block.entries.push((entry, table));
         self.block.data.extend_from_slice(bytes);
         Ok(())
@@ -168,6 +198,8 @@ impl<'a> SegmentWriter<'a> {
         };
         block_ref.put(&mut record);
         open.index.write_at(&record, index_position(segment.blocks))?;
+        // In front of a segment's first block lies what isn't in its range.
+        segment.reclaimed += block.dead_within + if segment.blocks > 0 { block.dead_before } else { 0 };
         segment.end = header.end;
         segment.file_bytes += out.len() as u64;
         segment.data_bytes += block.data.len() as u64;
@@ -181,28 +213,18 @@ impl<'a> SegmentWriter<'a> {
         let full = self.segments.last().is_none_or(|last| last.file_bytes >= self.seal_bytes);
         if full {
             self.open = None;
-            self.segments.push(SegmentMeta {
-                base: first.base,
-                end: first.base,
-                file_bytes: FILE_HEADER_BYTES as u64,
-                data_bytes: 0,
-                blocks: 0,
-                max_timestamp: TimestampMs(-1),
-                first_arrival: first.arrival,
-            });
+            self.segments.push(SegmentMeta { first_arrival: first.arrival, ..empty_segment(first.base, 0) });
         }
         let Some(segment) = self.segments.last_mut() else { return Err(io::ErrorKind::NotFound.into()) };
         let open = match self.open.take() {
             Some(open) => open,
             None => {
-                let seg = segment_path(self.store.dir(), self.partition, segment.base);
-                let idx = index_path(self.store.dir(), self.partition, segment.base);
-                self.undo.push(Undo {
-                    partition: self.partition,
-                    base: segment.base,
-                    kept: (!full).then_some((segment.file_bytes, segment.blocks)),
-                });
-                let opened = if full {
+                let name = segment.name(self.partition);
+                let seg = segment_path(self.store.dir(), name);
+                let idx = index_path(self.store.dir(), name);
+                let new = segment.blocks == 0;
+                self.undo.push(Undo { name, kept: (!new).then_some((segment.file_bytes, segment.blocks)) });
+                let opened = if new {
                     OpenSegment {
                         file: create_or_reset(
                             self.disk,
@@ -226,6 +248,21 @@ impl<'a> SegmentWriter<'a> {
             }
         };
         Ok((segment, self.open.insert(open)))
+    }
+}
+
+/// A segment that has no file yet.
+fn empty_segment(base: Offset, revision: u32) -> SegmentMeta {
+    SegmentMeta {
+        base,
+        revision,
+        end: base,
+        file_bytes: FILE_HEADER_BYTES as u64,
+        data_bytes: 0,
+        blocks: 0,
+        max_timestamp: TimestampMs(-1),
+        first_arrival: Nanos(0),
+        reclaimed: 0,
     }
 }
 

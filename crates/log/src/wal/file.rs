@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use duolog_env::{AlignedBuf, Env, File, OpenMode};
+use duolog_env::{AlignedBuf, Disk, Env, File, OpenMode};
 use duolog_types::Lsn;
 use parking_lot::{Mutex, RwLock};
 
@@ -37,6 +37,8 @@ pub(crate) struct WalFile {
     filled: AtomicU64,
     /// Held while a chunk at `filled` is being zeroed.
     filling: Mutex<()>,
+    /// Open a second time, for reading through the system's cache.
+    cached: Mutex<Option<Arc<dyn File>>>,
 }
 
 impl WalFile {
@@ -68,6 +70,19 @@ impl WalFile {
         self.file.write_durable(&AlignedBuf::zeroed(len as usize), at)?;
         self.filled.store(at + len, Ordering::Release);
         Ok(true)
+    }
+
+    /// The file by way of the system's cache, which the writer goes past: for readers of many batches, whom the system
+    /// can read ahead for. `None` where no file handle is left.
+    ///
+    /// What the cache holds of a range that is written later is dropped by the system at the write; should it not be,
+    /// the batch's checksum tells, and [`read_range`](Self::read_range) reads what stands on the disk.
+    pub(crate) fn cached(&self, disk: &dyn Disk) -> Option<Arc<dyn File>> {
+        let mut cached = self.cached.lock();
+        if cached.is_none() {
+            *cached = disk.open(&self.path, OpenMode::Read).ok();
+        }
+        cached.clone()
     }
 
     /// Reads `len` bytes at `at`, whatever their alignment.
@@ -153,7 +168,7 @@ impl WalFiles {
     pub(crate) fn adopt_live(&self, header: FileHeader, path: PathBuf, file: Arc<dyn File>) {
         let size = file.len().unwrap_or(self.size);
         let (filled, filling) = (AtomicU64::new(u64::MAX), Mutex::default());
-        let file = WalFile { header, path, file, size, filled, filling };
+        let file = WalFile { header, path, file, size, filled, filling, cached: Mutex::default() };
         self.live.write().insert(header.seq, Arc::new(file));
     }
 
@@ -203,6 +218,7 @@ impl WalFiles {
             size,
             filled: AtomicU64::new(spare.filled.max(FILE_HEADER_BYTES)),
             filling: Mutex::default(),
+            cached: Mutex::default(),
         });
         self.live.write().insert(seq, file.clone());
         Ok(file)

@@ -14,7 +14,7 @@ pub(crate) const ENTRY_HEADER_BYTES: usize = 8;
 const FRAME_PREFIX_BYTES: usize = 16;
 const BATCH_FIELDS_BYTES: usize = 32;
 
-/// Frame kinds. Numbers are disk format; 16..=31 are set aside for deletes (bitmaps, ranges) and key indexes.
+/// Frame kinds. Numbers are disk format; 17..=31 are set aside for key indexes.
 mod kind {
     pub(super) const STATE: u8 = 1;
     pub(super) const CREATE: u8 = 2;
@@ -22,6 +22,7 @@ mod kind {
     pub(super) const TRIM: u8 = 4;
     pub(super) const SKIP: u8 = 5;
     pub(super) const BATCH: u8 = 6;
+    pub(super) const DELETE: u8 = 16;
 }
 
 /// What a frame says, without its payload.
@@ -53,6 +54,10 @@ pub(crate) enum FrameHeader {
         arrival: Nanos,
         max_timestamp: TimestampMs,
     },
+    /// Its payload names the offsets (`dead::ranges`).
+    Delete {
+        partition: PartitionId,
+    },
 }
 
 impl FrameHeader {
@@ -63,7 +68,7 @@ impl FrameHeader {
 
     const fn fields_bytes(&self) -> usize {
         match self {
-            Self::State { .. } | Self::Create { .. } | Self::Drop { .. } => 0,
+            Self::State { .. } | Self::Create { .. } | Self::Drop { .. } | Self::Delete { .. } => 0,
             Self::Trim { .. } => 8,
             Self::Skip { .. } => 16,
             Self::Batch { .. } => BATCH_FIELDS_BYTES,
@@ -79,13 +84,14 @@ impl FrameHeader {
             Self::Trim { partition, .. } => (kind::TRIM, partition.0),
             Self::Skip { partition, .. } => (kind::SKIP, partition.0),
             Self::Batch { partition, .. } => (kind::BATCH, partition.0),
+            Self::Delete { partition } => (kind::DELETE, partition.0),
         };
         out.put(&[kind, 0]);
         out.put_u16(self.fields_bytes() as u16);
         out.put_u32(payload_bytes);
         out.put_u64(id);
         match *self {
-            Self::State { .. } | Self::Create { .. } | Self::Drop { .. } => {}
+            Self::State { .. } | Self::Create { .. } | Self::Drop { .. } | Self::Delete { .. } => {}
             Self::Trim { to, .. } => out.put_i64(to.0),
             Self::Skip { from, to, .. } => {
                 out.put_i64(from.0);
@@ -108,6 +114,7 @@ impl FrameHeader {
             kind::STATE => Self::State { table: TableId(u16::try_from(id >> 32).ok()?), shard: id as u32 },
             kind::CREATE => Self::Create { partition },
             kind::DROP => Self::Drop { partition },
+            kind::DELETE => Self::Delete { partition },
             kind::TRIM => Self::Trim { partition, to: get.offset()? },
             kind::SKIP => Self::Skip { partition, from: get.offset()?, to: get.offset()? },
             kind::BATCH => {
@@ -202,6 +209,7 @@ mod tests {
                 .prop_map(|(table, shard)| FrameHeader::State { table: TableId(table), shard }),
             partition.clone().prop_map(|partition| FrameHeader::Create { partition }),
             partition.clone().prop_map(|partition| FrameHeader::Drop { partition }),
+            partition.clone().prop_map(|partition| FrameHeader::Delete { partition }),
             (partition.clone(), offset.clone())
                 .prop_map(|(partition, to)| FrameHeader::Trim { partition, to }),
             (partition.clone(), offset.clone(), offset.clone())

@@ -13,6 +13,7 @@ use super::frame::{ENTRY_HEADER_BYTES, put_entry_header};
 use super::layout::{FILE_HEADER_BYTES, GROUP_HEADER_BYTES, GroupHeader, padded};
 use crate::codec::crc32c;
 use crate::config::Durability;
+use crate::dead::ranges;
 use crate::error::Poisoned;
 use crate::log::Shared;
 use crate::partition::core::TailEntry;
@@ -342,6 +343,13 @@ fn publish_frame(log: &Shared, frame: &Waiting, lsn: Lsn, file_seq: u64, positio
                 log.partitions.list_dirty(core);
             }
         }
+        Waiting::Delete { core, ranges } => {
+            // Encoded by this process.
+            let ranges: Vec<_> = ranges::decode(ranges).filter_map(Result::ok).collect();
+            if core.publish_delete(&ranges) {
+                log.partitions.list_dirty(core);
+            }
+        }
         Waiting::Drop(core) => {
             core.publish_drop();
             log.partitions.remove(core);
@@ -353,6 +361,7 @@ fn publish_frame(log: &Shared, frame: &Waiting, lsn: Lsn, file_seq: u64, positio
                 log.partitions.list_dirty(core);
             }
         }
-        Waiting::State { .. } => {}
+        // A joined batch became an ordinary one when it was taken from the queue.
+        Waiting::State { .. } | Waiting::Joined { .. } => {}
     }
 }

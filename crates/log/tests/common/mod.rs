@@ -127,9 +127,20 @@ impl KeyTable {
     }
 
     pub fn try_set(&self, log: &Log, key: &str, value: &str) -> Result<Lsn, AppendError> {
+        self.try_set_with(log, key, value, |entry| entry)
+    }
+
+    /// Sets a key in an entry that holds more.
+    pub fn try_set_with(
+        &self,
+        log: &Log,
+        key: &str,
+        value: &str,
+        more: impl FnOnce(Entry) -> Entry,
+    ) -> Result<Lsn, AppendError> {
         let shard = key.len() as u32 % 4;
         let mut state = self.state.lock();
-        let lsn = log.submit(Entry::new().state(KEYS, shard, format!("{key}={value}")))?;
+        let lsn = log.submit(more(Entry::new().state(KEYS, shard, format!("{key}={value}"))))?;
         let shard = &mut state[shard as usize];
         shard.0 = lsn;
         shard.1.insert(key.into(), value.into());

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use duolog_env::Env;
-use duolog_log::{AppendError, Entry, Log, Poisoned, ReadError};
+use duolog_log::{AppendError, Entry, Log, NewRecord, Poisoned, ReadError};
 use duolog_testkit::{SimRng, Violation};
 use duolog_types::{Lsn, Offset, PartitionId};
+use roaring::RoaringTreemap;
 
 use super::common::*;
 
@@ -53,6 +54,19 @@ pub enum Promise {
     Set {
         key: String,
         value: String,
+    },
+    DeleteSubmitted {
+        partition: PartitionId,
+        offsets: Vec<i64>,
+    },
+    Deleted {
+        partition: PartitionId,
+        offsets: Vec<i64>,
+    },
+    /// A reader saw that these offsets are dead.
+    RevealedDead {
+        partition: PartitionId,
+        offsets: Vec<i64>,
     },
     /// A reader saw the records below this offset.
     Revealed {
@@ -112,6 +126,11 @@ impl Workload<'_> {
             }
             let durable = log.durable_lsn();
             for chosen in &partitions {
+                let dead = chosen.dead(Offset(0), Offset(i64::MAX));
+                if !dead.is_empty() {
+                    let offsets = dead.iter().map(|offset| offset.0).collect();
+                    (self.mark)(durable, Promise::RevealedDead { partition: chosen.id(), offsets });
+                }
                 let high_watermark = chosen.high_watermark().0;
                 (self.mark)(durable, Promise::Revealed { partition: chosen.id(), high_watermark });
             }
@@ -195,6 +214,52 @@ impl Workload<'_> {
                     waiting.push((lsn, Promise::Set { key, value }));
                 }
             }
+            8..=10 if !partitions.is_empty() => {
+                // Most of what a work queue holds dies young; now and then all of a stretch dies.
+                let chosen = &partitions[rng.index(partitions.len())];
+                let (start, end) = (chosen.start().0, chosen.end().0);
+                let all = rng.one_in(4);
+                let (from, to) = if rng.one_in(3) {
+                    (start, end)
+                } else {
+                    let from = start + rng.below((end - start).max(1) as u64) as i64;
+                    (from, from + 1 + rng.below(8) as i64)
+                };
+                let offsets: Vec<i64> = (from..to).filter(|_| all || !rng.one_in(4)).collect();
+                let partition = chosen.id();
+                self.begin(Promise::DeleteSubmitted { partition, offsets: offsets.clone() });
+                let named: RoaringTreemap = offsets.iter().map(|offset| *offset as u64).collect();
+                // What isn't taken yet isn't deleted.
+                let offsets: Vec<i64> = offsets.into_iter().filter(|offset| *offset < end).collect();
+                let queued = if rng.one_in(3) {
+                    let (key, value) = ("d".to_owned(), format!("{step}"));
+                    self.begin(Promise::SetSubmitted { key: key.clone(), value: value.clone() });
+                    let queued = admitted(
+                        table.try_set_with(log, &key, &value, |entry| entry.delete(partition, named)),
+                    )?;
+                    waiting.extend(queued.map(|lsn| (lsn, Promise::Set { key, value })));
+                    queued
+                } else {
+                    admitted(chosen.delete(&named))?
+                };
+                waiting.extend(queued.map(|lsn| (lsn, Promise::Deleted { partition, offsets })));
+            }
+            11..=13 if !partitions.is_empty() => {
+                let chosen = &partitions[rng.index(partitions.len())];
+                let partition = chosen.id();
+                for n in 0..=rng.below(4) {
+                    let value = format!("{step}.r{n}-{}", "x".repeat(rng.index(700)));
+                    let (base, values) = (chosen.end().0, vec![value.clone()]);
+                    self.begin(Promise::Submitted { partition, base, values: values.clone() });
+                    let arrival = duolog_types::Nanos(step as i64 * 1_000_000);
+                    let record =
+                        NewRecord { key: None, value: Some(value.as_bytes()), headers: &[], arrival };
+                    if let Some(appended) = admitted(chosen.append_record(record))? {
+                        assert_eq!(appended.base_offset.0, base);
+                        waiting.push((appended.lsn, Promise::Appended { partition, base, values }));
+                    }
+                }
+            }
             _ if !partitions.is_empty() => {
                 let chosen = &partitions[rng.index(partitions.len())];
                 let filler = "x".repeat(rng.index(3000));
@@ -225,6 +290,9 @@ pub struct Model {
     gaps: BTreeMap<PartitionId, Vec<(i64, i64)>>,
     trim_submitted: BTreeMap<PartitionId, i64>,
     trimmed: BTreeMap<PartitionId, i64>,
+    delete_submitted: BTreeMap<PartitionId, BTreeSet<i64>>,
+    /// Acknowledged, or seen by a reader.
+    dead: BTreeMap<PartitionId, BTreeSet<i64>>,
     keys: BTreeMap<String, Vec<String>>,
     keys_acked: BTreeMap<String, usize>,
     revealed: BTreeMap<PartitionId, i64>,
@@ -267,6 +335,12 @@ impl Model {
                     let index = model.keys[&key].iter().position(|known| *known == value).unwrap();
                     let newest = model.keys_acked.entry(key).or_default();
                     *newest = index.max(*newest);
+                }
+                Promise::DeleteSubmitted { partition, offsets } => {
+                    model.delete_submitted.entry(partition).or_default().extend(offsets);
+                }
+                Promise::Deleted { partition, offsets } | Promise::RevealedDead { partition, offsets } => {
+                    model.dead.entry(partition).or_default().extend(offsets);
                 }
                 Promise::Revealed { partition, high_watermark } => {
                     let seen = model.revealed.entry(partition).or_default();
@@ -329,16 +403,27 @@ impl Model {
                 format!("{id} starts at {start}, trimmed to {bounds:?}"),
             ));
         }
+        let none = BTreeSet::new();
+        let (dead, may_be_dead) =
+            (self.dead.get(&id).unwrap_or(&none), self.delete_submitted.get(&id).unwrap_or(&none));
+        if let Some(offset) = dead.iter().find(|offset| records.contains_key(offset)) {
+            return Err(Violation::new(
+                "undead-record",
+                format!("{id} offset {offset} was deleted and is back"),
+            ));
+        }
         let acked = self.acked.get(&id);
         for (offset, value) in acked.into_iter().flatten().filter(|(offset, _)| **offset >= start) {
-            if !records.contains_key(offset) && !damaged.contains(offset) {
+            if !records.contains_key(offset) && !damaged.contains(offset) && !may_be_dead.contains(offset) {
                 return Err(Violation::new("lost-write", format!("{id} offset {offset}: {value:.12}")));
             }
         }
         let end = found.end().0;
         let gaps = self.gaps.get(&id);
-        let explained =
-            |offset: i64| gaps.into_iter().flatten().any(|(from, to)| (*from..*to).contains(&offset));
+        let explained = |offset: i64| {
+            may_be_dead.contains(&offset)
+                || gaps.into_iter().flatten().any(|(from, to)| (*from..*to).contains(&offset))
+        };
         let there = |offset: &i64| records.contains_key(offset) || damaged.contains(offset);
         if let Some(hole) = (start..end).find(|offset| !there(offset) && !explained(*offset)) {
             return Err(Violation::new(
