@@ -224,6 +224,9 @@ impl Stream {
         state.catch_up_with_start(log.start());
         state.index.skip_to(Sequence::from(log.end()).0 - 1);
         state.settle(now);
+        if let Err(error) = state.flush(true) {
+            tracing::warn!(stream = %self.name, %error, "what is beyond the limits could not be deleted yet");
+        }
         self.core.arm(&mut state);
     }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! shard      version · partition · part · body
 //! part       0 head · 1 columns n · 2 live n · 3 subjects n   (index)
-//!            16 bucket n (dedup) · 17 last message id
+//!            16 bucket n (dedup) · 17 last message id · 18 offsets that are gone here and not yet in the log
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,6 +42,7 @@ enum Part {
     Index(Piece),
     Bucket(u64),
     LastId,
+    Evicted,
 }
 
 impl Part {
@@ -50,6 +51,7 @@ impl Part {
             Self::Index(piece) => piece.put(writer),
             Self::Bucket(number) => _ = writer.u8(16).varint(number),
             Self::LastId => _ = writer.u8(17),
+            Self::Evicted => _ = writer.u8(18),
         }
     }
 
@@ -60,6 +62,7 @@ impl Part {
                 Ok(Self::Bucket(reader.varint("bucket number")?))
             }
             Some(17) => reader.u8("part").map(|_| Self::LastId),
+            Some(18) => reader.u8("part").map(|_| Self::Evicted),
             _ => Piece::take(reader).map(Self::Index),
         }
     }
@@ -72,6 +75,7 @@ impl Part {
             Self::Index(piece) => state.index.encode(piece, &mut writer),
             Self::Bucket(number) => state.dedup.encode(number, &mut writer),
             Self::LastId => _ = writer.bytes(&state.last_msg_id),
+            Self::Evicted => state.put_evicted(&mut writer),
         }
         writer.finish()
     }
@@ -180,6 +184,7 @@ impl StreamsTable {
                 Part::Bucket(_) | Part::LastId if duolog_env::seeded_bug("dedup_forgotten") => return Ok(()),
                 Part::Bucket(number) => state.dedup.restore(number, &mut reader)?,
                 Part::LastId => state.last_msg_id = reader.bytes("last message id")?.to_vec(),
+                Part::Evicted => state.take_evicted(&mut reader)?,
             }
         }
         reader.finish()?;
@@ -251,11 +256,9 @@ impl Table for StreamsTable {
             if !state.dirty && again.is_empty() {
                 continue;
             }
+            // Refused when the log is closing: what isn't told stands in the snapshot, and is told after the restart.
             if let Err(error) = state.flush(true) {
-                tracing::warn!(partition = %core.id, %error, "a stream's deletes could not be queued");
-                // Not without them: the log would show what the snapshot has gone.
-                inner.unconfirmed.extend(again.iter().map(|part| (core.id, *part)));
-                continue;
+                tracing::debug!(partition = %core.id, %error, "a stream's deletes wait for the next start");
             }
             state.dirty = false;
             let (changed, gone) = state.take_changed();
@@ -304,14 +307,14 @@ impl State {
         let (buckets, gone_buckets) = self.dedup.take_changed();
         let changed = changed.into_iter().map(Part::Index).chain(buckets.into_iter().map(Part::Bucket));
         let gone = gone.into_iter().map(Part::Index).chain(gone_buckets.into_iter().map(Part::Bucket));
-        (changed.chain([Part::LastId]).collect(), gone.collect())
+        (changed.chain([Part::LastId, Part::Evicted]).collect(), gone.collect())
     }
 
     fn has(&self, part: Part) -> bool {
         match part {
             Part::Index(piece) => self.index.has(piece),
             Part::Bucket(number) => self.dedup.has(number),
-            Part::LastId => true,
+            Part::LastId | Part::Evicted => true,
         }
     }
 }
