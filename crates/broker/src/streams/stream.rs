@@ -179,7 +179,7 @@ impl Stream {
         context: &PartitionContext,
     ) -> Arc<Self> {
         let core = match origin {
-            Origin::Nats => context.streams.of(partition.id()),
+            Origin::Nats => context.streams.open(partition.id()),
             // Built of the log when it is asked for.
             Origin::Kafka => Arc::new(StreamCore::new(partition.id(), context.streams.timers().clone())),
         };

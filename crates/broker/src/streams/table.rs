@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use duolog_log::{ShardSnapshot, Table, TableId};
@@ -90,7 +90,10 @@ pub(crate) struct StreamsTable {
 
 #[derive(Default)]
 struct Inner {
-    streams: BTreeMap<PartitionId, Arc<StreamCore>>,
+    /// What recovery rebuilds, until its streams are opened.
+    recovered: BTreeMap<PartitionId, Arc<StreamCore>>,
+    /// Streams that are open. Weak: they hold the log, which holds this table.
+    streams: BTreeMap<PartitionId, Weak<StreamCore>>,
     shards: HashMap<(PartitionId, Part), u32>,
     next_shard: u32,
     free: Vec<u32>,
@@ -122,7 +125,7 @@ impl Inner {
     /// Ends restoring: everything that follows from the pieces is made.
     fn end_restoring(&mut self) {
         for id in std::mem::take(&mut self.restoring) {
-            if let Some(core) = self.streams.get(&id)
+            if let Some(core) = self.recovered.get(&id)
                 && let Err(detail) = core.lock().index.restored()
             {
                 self.failed.get_or_insert(format!("stream of partition {id}: {detail}"));
@@ -136,11 +139,19 @@ impl StreamsTable {
         Self { catalog, timers, inner: Mutex::default() }
     }
 
-    /// The stream of a partition; a new one knows nothing.
-    pub(crate) fn of(&self, partition: PartitionId) -> Arc<StreamCore> {
+    /// The stream of a partition, as recovery left it; a new one knows nothing. From here on the caller keeps it alive.
+    pub(crate) fn open(&self, partition: PartitionId) -> Arc<StreamCore> {
+        let core = self.recovering(partition);
+        let mut inner = self.inner.lock();
+        inner.recovered.remove(&partition);
+        inner.streams.insert(partition, Arc::downgrade(&core));
+        core
+    }
+
+    fn recovering(&self, partition: PartitionId) -> Arc<StreamCore> {
         let mut inner = self.inner.lock();
         let new = || Arc::new(StreamCore::new(partition, self.timers.clone()));
-        inner.streams.entry(partition).or_insert_with(new).clone()
+        inner.recovered.entry(partition).or_insert_with(new).clone()
     }
 
     pub(crate) fn timers(&self) -> &Arc<Timers> {
@@ -150,7 +161,8 @@ impl StreamsTable {
     /// Lets go of a deleted stream.
     pub(crate) fn forget(&self, partition: PartitionId) {
         let mut inner = self.inner.lock();
-        if let Some(core) = inner.streams.remove(&partition) {
+        inner.recovered.remove(&partition);
+        if let Some(core) = inner.streams.remove(&partition).and_then(|core| core.upgrade()) {
             let mut state = core.lock();
             (state.log, state.config, state.dirty) = (None, None, false);
         }
@@ -166,7 +178,7 @@ impl StreamsTable {
             if let Some(detail) = inner.failed.take() {
                 return Err(detail);
             }
-            inner.streams.keys().filter(|id| !exists(**id)).copied().collect()
+            inner.recovered.keys().filter(|id| !exists(**id)).copied().collect()
         };
         gone.into_iter().for_each(|id| self.forget(id));
         Ok(())
@@ -176,7 +188,7 @@ impl StreamsTable {
         let (mut reader, _) = Reader::new(bytes, VERSION)?;
         let id = PartitionId(reader.varint("partition")?);
         let part = Part::take(&mut reader)?;
-        let core = self.of(id);
+        let core = self.recovering(id);
         {
             let mut state = core.lock();
             match part {
@@ -200,7 +212,7 @@ impl StreamsTable {
         if !self.catalog.lock().is_stream(partition) {
             return None;
         }
-        let core = self.of(partition);
+        let core = self.recovering(partition);
         let mut inner = self.inner.lock();
         if !inner.restoring.is_empty() {
             inner.end_restoring();
@@ -241,7 +253,7 @@ impl Table for StreamsTable {
 
     fn changed_shards(&self) -> Vec<u32> {
         let mut inner = self.inner.lock();
-        let streams: Vec<_> = inner.streams.values().cloned().collect();
+        let streams: Vec<_> = inner.streams.values().filter_map(Weak::upgrade).collect();
         inner.taken.clear();
         // What a checkpoint that failed had taken is taken again.
         let again = std::mem::take(&mut inner.unconfirmed);
