@@ -111,7 +111,8 @@ def start_duolog(machine, directory=None, settings=(), wrapper=(), wait=True):
     port = free_port()
     command = [
         *wrapper, machine.duolog, "serve", "--data-dir", str(directory / "data"), "--kafka-listen", f"127.0.0.1:{port}",
-        "--http-listen", "127.0.0.1:0", "--set", "log.level=warn", *(part for one in settings for part in ("--set", one)),
+        "--nats-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--set", "log.level=warn",
+        *(part for one in settings for part in ("--set", one)),
     ]
     running = Running("duolog", command, directory)
     running.address = f"127.0.0.1:{port}"

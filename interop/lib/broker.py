@@ -93,7 +93,7 @@ def start_duolog():
     directory = pathlib.Path(tempfile.mkdtemp(prefix="duolog-interop-"))
     command = [
         binary, "serve", "--data-dir", str(directory / "data"),
-        "--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+        "--kafka-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
     ]
 
     def printed_address(log):

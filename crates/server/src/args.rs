@@ -8,7 +8,7 @@ use crate::config::{ConfigError, Layers};
 
 const EXAMPLES: &str = "\
 Examples:
-  duolog                                           # a broker on 127.0.0.1:9092
+  duolog                                           # Kafka on 127.0.0.1:9092, NATS on 127.0.0.1:4222
   duolog -f /etc/duolog.yaml --set log.level=debug
   duolog topic create orders --partitions 3
   echo hello | duolog produce orders
@@ -16,7 +16,7 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 64 wrong usage.";
 
-/// An event-streaming broker for Kafka clients that keeps what it acknowledged
+/// An event-streaming broker for Kafka and NATS clients that keeps what it acknowledged
 ///
 /// Without a subcommand it serves, as `duolog serve` does. The other subcommands talk the Kafka protocol to a
 /// running broker, duolog or any other.
@@ -99,6 +99,9 @@ pub struct SettingArgs {
     /// Where Kafka clients connect [setting: kafka.listen] [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT")]
     kafka_listen: Option<String>,
+    /// Where NATS clients connect [setting: nats.listen] [default: 127.0.0.1:4222]
+    #[arg(long, value_name = "HOST:PORT")]
+    nats_listen: Option<String>,
     /// Where metrics and health answer [setting: http.listen] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
     http_listen: Option<String>,
@@ -132,6 +135,7 @@ impl SettingArgs {
         for (flag, key, value) in [
             ("--data-dir", "data_dir", &self.data_dir),
             ("--kafka-listen", "kafka.listen", &self.kafka_listen),
+            ("--nats-listen", "nats.listen", &self.nats_listen),
             ("--http-listen", "http.listen", &self.http_listen),
             ("--durability", "durability", &self.durability),
         ] {

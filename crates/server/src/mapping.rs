@@ -3,6 +3,7 @@
 use duolog_broker::{BrokerConfig, GroupsConfig};
 use duolog_kafka::KafkaConfig;
 use duolog_log::{DamagePolicy, LogConfig};
+use duolog_nats::{Auth, NatsConfig, Secret};
 
 use crate::config::{ByteSize, Config, Durability};
 
@@ -82,6 +83,37 @@ pub fn kafka_config(config: &Config) -> KafkaConfig {
     }
 }
 
+/// The NATS door's part.
+pub fn nats_config(config: &Config) -> NatsConfig {
+    let nats = &config.nats;
+    let auth = if !nats.token.0.is_empty() {
+        Auth::Token(Secret::new(&nats.token.0))
+    } else if !nats.user.is_empty() {
+        Auth::User { name: nats.user.clone(), password: Secret::new(&nats.password.0) }
+    } else {
+        Auth::None
+    };
+    NatsConfig {
+        server_name: nats.server_name.clone(),
+        host: nats.listen.as_ref().map_or_else(String::new, |listen| listen.host.clone()),
+        auth,
+        max_control_line: bytes(nats.max_control_line),
+        max_payload: bytes(nats.max_payload),
+        max_pending: bytes(nats.max_pending),
+        max_pending_total: bytes(nats.pending_memory_bytes),
+        input_bytes: bytes(nats.message_memory_bytes),
+        max_connections: nats.max_connections as usize,
+        max_subscriptions: nats.max_subscriptions as usize,
+        ping_interval: nats.ping_interval.0,
+        max_pings_out: nats.ping_max,
+        write_deadline: nats.write_deadline.0,
+        auth_timeout: nats.auth_timeout.0,
+        lame_duck_duration: nats.lame_duck_duration.0,
+        lame_duck_grace: nats.lame_duck_grace.0,
+        ..NatsConfig::default()
+    }
+}
+
 /// As an amount of memory; more than the machine can address is as good as all of it.
 fn bytes(size: ByteSize) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
@@ -100,6 +132,7 @@ mod tests {
         assert_eq!(format!("{:?}", broker_config(&config)), format!("{:?}", BrokerConfig::default()));
         let kafka = KafkaConfig { data_dir: KafkaConfig::default().data_dir, ..kafka_config(&config) };
         assert_eq!(format!("{kafka:?}"), format!("{:?}", KafkaConfig::default()));
+        assert_eq!(format!("{:?}", nats_config(&config)), format!("{:?}", NatsConfig::default()));
     }
 
     #[test]

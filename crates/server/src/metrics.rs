@@ -7,6 +7,7 @@ use duolog_admin::{Metrics, Samples};
 use duolog_broker::{Broker, BrokerStats};
 use duolog_kafka::{DURATION_BUCKETS_S, KafkaMetrics};
 use duolog_log::{LogStats, SYNC_BUCKETS_MICROS};
+use duolog_nats::{NatsMetrics, Router};
 
 use crate::config::{Config, Setting};
 
@@ -102,6 +103,41 @@ fn kafka_samples(samples: &mut Samples, kafka: &KafkaMetrics) {
     samples.gauge("duolog_kafka_reply_waiting_bytes", "Bytes of replies that wait to be sent.", &[], waiting);
     let sessions = kafka.fetch_sessions.load(Ordering::Relaxed);
     samples.gauge("duolog_kafka_fetch_sessions", "Fetch sessions that are kept.", &[], sessions);
+}
+
+/// The NATS door's numbers.
+pub fn register_nats(metrics: &Metrics, nats: Arc<NatsMetrics>, router: Arc<Router>) {
+    metrics.source(move |samples| nats_samples(samples, &nats, router.subscriptions()));
+}
+
+fn nats_samples(samples: &mut Samples, nats: &NatsMetrics, subscriptions: usize) {
+    let connections = nats.connections.load(Ordering::Relaxed);
+    samples.gauge("duolog_nats_connections", "Connections that are open.", &[], connections);
+    let help = "Subscriptions of clients and of the broker itself.";
+    samples.gauge("duolog_nats_subscriptions", help, &[], subscriptions);
+    let closed = [
+        ("bad_input", &nats.closed_bad_input),
+        ("slow_consumer", &nats.closed_slow),
+        ("other", &nats.closed_other),
+    ];
+    for (cause, count) in closed {
+        samples.counter(
+            "duolog_nats_connections_closed_total",
+            "Connections ended, for what the client sent, for what it didn't take, or for another reason.",
+            &[("cause", cause)],
+            count.load(Ordering::Relaxed),
+        );
+    }
+    for (name, help, value) in [
+        ("duolog_nats_connections_accepted_total", "Connections accepted.", &nats.accepted),
+        ("duolog_nats_received_messages_total", "Messages that clients published.", &nats.in_messages),
+        ("duolog_nats_received_bytes_total", "Their headers and payloads.", &nats.in_bytes),
+        ("duolog_nats_delivered_messages_total", "Messages delivered to clients.", &nats.out_messages),
+        ("duolog_nats_delivered_bytes_total", "Their headers and payloads.", &nats.out_bytes),
+        ("duolog_nats_stalls_total", "Pauses of publishers for receivers that are behind.", &nats.stalls),
+    ] {
+        samples.counter(name, help, &[], value.load(Ordering::Relaxed));
+    }
 }
 
 fn log_samples(samples: &mut Samples, stats: &LogStats) {

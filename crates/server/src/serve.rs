@@ -15,6 +15,7 @@ use duolog_admin::{AdminConfig, Health, Metrics, Readiness};
 use duolog_broker::{Broker, BrokerConfig, LogConfig, OpenError, Poisoned};
 use duolog_env::Env;
 use duolog_kafka::Kafka;
+use duolog_nats::{Nats, Replies, Router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -144,7 +145,9 @@ struct Running {
     broker: Arc<Broker>,
     health: Health,
     kafka: Door,
+    nats: Option<Door>,
     http: Door,
+    replies: JoinHandle<()>,
     background: JoinHandle<()>,
 }
 
@@ -158,16 +161,16 @@ impl Running {
         let opening = tokio::task::spawn_blocking(move || open_patiently(&broker_config, &log_config));
         // Before recovery ends: clients wait in the kernel's queue instead of being refused, and http can say that
         // the broker lives but isn't ready.
-        let bound = bind(config).await.map(|Sockets { kafka, http, http_address }| {
+        let bound = bind(config).await.map(|Sockets { kafka, nats, http, http_address }| {
             let (pages, health) = (pages.clone(), health.clone());
             let http = Door::open(|stopped| {
                 duolog_admin::serve(http, AdminConfig::default(), pages, health, until_true(stopped))
             });
-            (kafka, http, http_address)
+            (kafka, nats, http, http_address)
         });
         // If the directory belongs to another broker, that is the news, and not that it has the ports as well.
         let broker = joined(opening.await)?;
-        let (kafka, http, http_address) = match bound {
+        let (kafka, nats, http, http_address) = match bound {
             Ok(bound) => bound,
             Err(error) => {
                 // The port is the news; a log that fails to close is recovered by the next start.
@@ -177,27 +180,46 @@ impl Running {
         };
         let kafka = Kafka::new(kafka, Arc::clone(&broker), mapping::kafka_config(config))
             .map_err(|source| ServeError::System { what: "the kafka listener's address", source })?;
+        let router = Router::new(broker.env());
+        let nats = nats
+            .map(|nats| Nats::new(nats, broker.env(), &router, mapping::nats_config(config)))
+            .transpose()
+            .map_err(|source| ServeError::System { what: "the nats listener's address", source })?;
         metrics::register_broker(&pages, &broker);
         metrics::register_kafka(&pages, kafka.metrics());
+        if let Some(nats) = &nats {
+            metrics::register_nats(&pages, nats.metrics(), Arc::clone(&router));
+        }
         watch_health(&health, &broker);
+        let mut doors = vec![("kafka", kafka.address())];
+        doors.extend(nats.as_ref().map(|nats| ("nats", nats.address())));
+        doors.push(("http", http_address));
         let ready = Ready {
-            doors: &[("kafka", kafka.address()), ("http", http_address)],
+            doors: &doors,
             data_dir: &config.data_dir,
             recovery: &broker.recovery(),
             durability: config.durability,
         };
         let text = ready.text();
         let kafka = Door::open(|stopped| kafka.serve(until_true(stopped)));
+        let nats = nats.map(|nats| Door::open(|stopped| nats.serve(until_true(stopped))));
+        let replies = tokio::spawn(send_replies(Replies::new(), router, Arc::clone(&broker)));
         let background = tokio::spawn(Arc::clone(&broker).run_background());
         announce(&text);
-        Ok(Self { broker, health, kafka, http, background })
+        Ok(Self { broker, health, kafka, nats, http, replies, background })
     }
 
     /// Lets requests finish, then closes the log, unless that is what failed; http answers to the last.
     async fn stop(self, poisoned: Option<Poisoned>) -> Result<(), Poisoned> {
         self.health
             .set(|| Readiness::default().unless(false, "stopping", || "the broker is stopping".to_owned()));
-        self.kafka.close().await;
+        let nats = async {
+            if let Some(nats) = self.nats {
+                nats.close().await;
+            }
+        };
+        tokio::join!(self.kafka.close(), nats);
+        self.replies.abort();
         self.background.abort();
         let closed = match poisoned {
             Some(poisoned) => Err(poisoned),
@@ -206,6 +228,11 @@ impl Running {
         self.http.close().await;
         closed
     }
+}
+
+/// Sends what the NATS door may say only once it is durable.
+async fn send_replies(replies: Replies, router: Arc<Router>, broker: Arc<Broker>) {
+    replies.run(&router, &*broker).await;
 }
 
 async fn close(broker: Arc<Broker>) -> Result<(), Poisoned> {
@@ -224,17 +251,22 @@ fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
 /// The doors' sockets.
 struct Sockets {
     kafka: TcpListener,
+    nats: Option<TcpListener>,
     http: TcpListener,
     http_address: SocketAddr,
 }
 
 async fn bind(config: &Config) -> Result<Sockets, ServeError> {
     let kafka = listen::bind("kafka", &config.kafka.listen).await?;
+    let nats = match &config.nats.listen {
+        Some(at) => Some(listen::bind("nats", at).await?),
+        None => None,
+    };
     let http = listen::bind("http", &config.http.listen).await?;
     let http_address = http
         .local_addr()
         .map_err(|source| ServeError::System { what: "the http listener's address", source })?;
-    Ok(Sockets { kafka, http, http_address })
+    Ok(Sockets { kafka, nats, http, http_address })
 }
 
 /// From here on /readyz asks the log.
@@ -259,7 +291,14 @@ fn announce(text: &str) {
 }
 
 fn warn_if_exposed(config: &Config) {
-    for (setting, at) in [("kafka.listen", &config.kafka.listen), ("http.listen", &config.http.listen)] {
+    let nats = mapping::nats_config(config);
+    let open_nats = config.nats.listen.as_ref().filter(|_| nats.auth == duolog_nats::Auth::None);
+    let doors = [
+        ("kafka.listen", Some(&config.kafka.listen)),
+        ("nats.listen", open_nats),
+        ("http.listen", Some(&config.http.listen)),
+    ];
+    for (setting, at) in doors.into_iter().filter_map(|(setting, at)| Some((setting, at?))) {
         if !at.is_loopback() {
             tracing::warn!(setting, address = %at.show(), "reachable from other machines, and nobody is asked who they are");
         }

@@ -8,10 +8,10 @@ use std::process::Command;
 /// Crates in the order of the data path (ARCHITECTURE.md); a crate may depend on those below its line only.
 const LINES: &[&[&str]] = &[
     &["server"],
-    &["cli", "kafka", "admin"],
+    &["cli", "kafka", "nats", "admin"],
     &["broker"],
     &["groups", "log"],
-    &["record"],
+    &["record", "nats-wire"],
     &["env"],
     &["types"],
 ];
@@ -19,6 +19,9 @@ const LINES: &[&[&str]] = &[
 /// Pairs that a line alone doesn't forbid.
 const NEVER: &[(&str, &str)] = &[
     ("kafka", "log"),
+    ("nats", "log"),
+    ("nats", "kafka"),
+    ("broker", "nats-wire"),
     ("admin", "log"),
     ("cli", "broker"),
     ("cli", "log"),

@@ -95,6 +95,8 @@ fn serve(dir: &str) -> Command {
         dir,
         "--kafka-listen",
         "127.0.0.1:0",
+        "--nats-listen",
+        "127.0.0.1:0",
         "--http-listen",
         "127.0.0.1:0",
         "--set",
@@ -143,8 +145,8 @@ fn full() -> Stdio {
 fn too_few_open_files_mean_fewer_connections_and_not_a_log_that_stops() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = with_open_files(480, &serve(dir.path().to_str().unwrap()));
-    // 60 files of segments, twice, and 256 for the rest of the broker.
-    const LEFT: usize = 480 - 2 * 60 - 256;
+    // 60 files of segments, twice, and 256 for the rest of the broker; half of what is left for each door.
+    const LEFT: usize = (480 - 2 * 60 - 256) / 2;
     let mut broker = Broker::of(command.stderr(Stdio::piped()));
     let mut stderr = broker.child.stderr.take().unwrap();
 
@@ -170,8 +172,8 @@ fn too_few_open_files_mean_fewer_connections_and_not_a_log_that_stops() {
     assert_eq!(broker.terminate(), 0);
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
-    let numbers = "connections=104 max_connections=20000 segment_files=60 max_open_files=512 open_files=480 \
-                   needed=21280";
+    let numbers = "connections=52 max_connections=20000 nats_connections=52 max_nats_connections=65536 \
+                   segment_files=60 max_open_files=512 open_files=480 needed=86816";
     assert!(said.contains(numbers), "{said}");
     assert!(said.contains("LimitNOFILE"), "{said}");
 }
@@ -264,8 +266,16 @@ fn a_taken_port_names_the_flag() {
     let address = taken.local_addr().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().to_str().unwrap();
-    let (code, stdout, stderr) =
-        run(&["--data-dir", data_dir, "--kafka-listen", "127.0.0.1:0", "--http-listen", &address]);
+    let (code, stdout, stderr) = run(&[
+        "--data-dir",
+        data_dir,
+        "--kafka-listen",
+        "127.0.0.1:0",
+        "--nats-listen",
+        "127.0.0.1:0",
+        "--http-listen",
+        &address,
+    ]);
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(stderr.starts_with(&format!("error: cannot listen on {address}: ")), "{stderr}");
     assert!(stderr.contains("--http-listen"), "{stderr}");

@@ -122,7 +122,7 @@ class Duolog(Broker):
 
     def command(self):
         words = [self.binary, "serve", "--data-dir", str(self.data), "--kafka-listen", self.address,
-                 "--http-listen", "127.0.0.1:0", *self.arguments]
+                 "--nats-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", *self.arguments]
         for setting in self.settings:
             words += ["--set", setting]
         return words

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::value::{ByteSize, Durability, HostPort, LogFormat, LogLevel, Setting, Span};
+use super::value::{ByteSize, Durability, Hidden, HostPort, LogFormat, LogLevel, Setting, Span};
 
 /// One setting, for whoever looks settings up by name.
 #[derive(Debug)]
@@ -153,6 +153,49 @@ settings! {
         /// Memory for requests that are being read or handled, over all connections. When it is used up, sockets
         /// are not read until answers have left.
         request_memory_bytes: ByteSize = "256MiB" in "16MiB".."1TiB";
+    }
+
+    /// The door for NATS clients.
+    section nats: Nats {
+        /// Where NATS clients connect. Port 0: the kernel picks one, and the startup lines say which. Empty: nowhere.
+        listen: Option<HostPort> = "127.0.0.1:4222";
+        /// The name that clients are told. Empty: an id that is new at every start.
+        server_name: String = "";
+        /// The token that clients must give. Empty: none.
+        token: Hidden = "";
+        /// The user that clients must be, with `nats.password`. Empty: nobody is asked.
+        user: String = "";
+        /// The password of `nats.user`.
+        password: Hidden = "";
+        /// The largest message, headers and payload together. A larger one closes its connection.
+        max_payload: ByteSize = "1MiB" in "1KiB".."64MiB";
+        /// The longest control line, the verb and its blanks not counted.
+        max_control_line: ByteSize = "4KiB" in "512B".."1MiB";
+        /// Connections at a time. One more is told so and closed. Where the system allows the process too few open
+        /// files for so many, fewer are in force, and a warning at start says how many.
+        max_connections: u32 = "65536" in "1".."1000000";
+        /// Subscriptions of one connection at a time. 0: as many as it wants.
+        max_subscriptions: u32 = "0" in "0".."100000000";
+        /// What may wait for one client before it is closed as a slow consumer.
+        max_pending: ByteSize = "64MiB" in "64KiB".."1TiB";
+        /// What may wait for all clients together. Beyond it those for whom most waits are closed.
+        pending_memory_bytes: ByteSize = "1GiB" in "1MiB".."1TiB";
+        /// Memory for messages larger than 64 KiB that are being read, over all connections. When it is used up,
+        /// sockets with such messages are not read until others have come whole.
+        message_memory_bytes: ByteSize = "256MiB" in "16MiB".."1TiB";
+        /// How often a silent client is asked whether it is still there.
+        ping_interval: Span = "2m" in "100ms".."1d";
+        /// Pings that may be unanswered before the connection is closed as stale.
+        ping_max: u32 = "2" in "1".."1000";
+        /// A client that takes nothing of what waits for it for so long is closed.
+        write_deadline: Span = "10s" in "100ms".."1h";
+        /// Time to say who one is, where that is asked.
+        auth_timeout: Span = "2s" in "100ms".."1h";
+        /// From the news that the broker stops to the end of the last connection: they are closed one by one, so
+        /// that not all clients connect elsewhere at once.
+        lame_duck_duration: Span = "3s" in "0s".."1h";
+        /// From the news that the broker stops to the end of the first connection.
+        lame_duck_grace: Span = "500ms" in "0s".."1h";
     }
 
     /// The door for operators: metrics and health.

@@ -94,6 +94,41 @@ fn in_units(units: &[(&str, u64)], number: u64) -> String {
     format!("{}{unit}", number / factor)
 }
 
+impl Setting for String {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+/// A text that nobody is shown.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+impl Setting for Hidden {
+    const KIND: &'static str = "text, which `config show` doesn't print";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+
+    /// What is hidden isn't shown, so this can't be read back.
+    fn show(&self) -> String {
+        if self.0.is_empty() { String::new() } else { "[hidden]".to_owned() }
+    }
+}
+
 /// A host (name or address) and a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPort {
