@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::catalog::table::CatalogTable;
 use crate::config::ConfigError;
 use crate::consumers::table::ConsumersTable;
-use crate::consumers::{Consumers, StreamConsumers, StreamSource};
+use crate::consumers::{Consumers, StreamConsumers};
 use crate::groups::Groups;
 use crate::groups::table::GroupsTable;
 use crate::partition::table::ProducersTable;
@@ -191,8 +191,7 @@ impl Broker {
         found().unwrap_or_else(|| {
             let _attaching = self.attaching.lock();
             found().unwrap_or_else(|| {
-                let source = StreamSource::new(Arc::clone(stream), partition);
-                let consumers = self.consumers.attach(Arc::new(source));
+                let consumers = self.consumers.attach_stream(Arc::clone(stream));
                 stream.set_interest(Some(Arc::clone(&consumers) as Arc<dyn Interest>));
                 consumers
             })

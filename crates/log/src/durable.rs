@@ -66,7 +66,7 @@ impl Durability {
         WaitDurable { durability: self.clone(), lsn, waiter: None }
     }
 
-    /// Has [`wait_blocking`](Self::wait_blocking) look at its condition again.
+    /// Has everybody who waits look again: [`wait_blocking`](Self::wait_blocking) at its condition.
     pub(crate) fn nudge(&self) {
         let woken = std::mem::take(&mut self.waiting.lock().wakers);
         woken.into_values().for_each(Waker::wake);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use duolog_env::{Env, Lock};
 use duolog_types::{Lsn, PartitionId};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::checkpoint::run::{CheckpointError, Checkpointer};
 use crate::config::LogConfig;
@@ -33,6 +33,9 @@ use crate::wal::writer::{DurablePoint, Writer};
 
 /// So many bytes the background writes at full speed before it waits.
 const THROTTLE_BYTES: u64 = 1 << 20;
+
+/// A writer that is held so long is held by a disk that stalls.
+const STALLED_AFTER: Duration = Duration::from_millis(5);
 
 /// Everything that the log's parts share. Each part has its own lock, and none is taken inside another's but in the
 /// order partition, queue.
@@ -276,7 +279,17 @@ impl Shared {
     }
 
     pub(crate) fn commit(&self) -> Result<bool, Poisoned> {
-        self.writer.lock().commit(self)
+        self.hold_writer().commit(self)
+    }
+
+    /// Waits for the writer. Where a thread that appends holds it for long, the disk stalls under it, and that thread
+    /// may be the one that waited for the sockets of all: those who wait for durability are woken once, on other
+    /// threads, which then look after them.
+    pub(crate) fn hold_writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.try_lock_for(STALLED_AFTER).unwrap_or_else(|| {
+            self.durability.nudge();
+            self.writer.lock()
+        })
     }
 
     /// See [`Log::commit_queued`]. An error is the log's end, which everybody who waits for it learns.
@@ -288,11 +301,12 @@ impl Shared {
             && writer.is_quiet()
         {
             let was_sealed = !writer.is_unsealed();
-            let committed = writer.commit(self);
-            drop(writer);
-            if was_sealed && committed.is_ok() {
-                self.queue.tell_unsealed();
-            }
+            // Not behind the write: it may stall, and the log's thread is the one who sees to that.
+            let _ = writer.commit_and(self, || {
+                if was_sealed {
+                    self.queue.tell_unsealed();
+                }
+            });
         } else {
             self.queue.wake_writer();
         }

@@ -185,7 +185,7 @@ pub(crate) enum Wake {
 pub(crate) enum News {
     /// Entries wait.
     Entries,
-    /// Somebody else wrote a group.
+    /// Somebody else writes a group.
     Unsealed,
     /// Nothing came in the time given.
     Quiet,
@@ -267,7 +267,7 @@ impl Queue {
         }
     }
 
-    /// Tells the writer that somebody else wrote a group, which is to be sealed.
+    /// Tells the writer that somebody else writes a group, which is to be sealed.
     pub(crate) fn tell_unsealed(&self) {
         let mut state = self.state.lock();
         state.look_again = true;

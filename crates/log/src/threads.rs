@@ -11,6 +11,7 @@ use crate::error::{OpenError, Poisoned};
 use crate::log::Shared;
 use crate::queue::News;
 use crate::wal::file::Prepared;
+use crate::wal::writer::SEAL_AFTER;
 
 /// How often the checkpoint and the disk's fullness are considered.
 const TICK: Duration = Duration::from_secs(1);
@@ -69,16 +70,28 @@ impl Drop for Threads {
 
 /// A thread that panics stops the log: the others would wait for it for ever, and what it held half done is unknown.
 fn run(log: &Shared, body: Body) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(log))) {
+    let _ = stop_at_panic(log, || {
+        body(log);
+        Ok(())
+    });
+}
+
+/// Runs `work`; if it panics, the log has stopped before any lock is released that is held outside of it.
+pub(crate) fn stop_at_panic<T>(
+    log: &Shared,
+    work: impl FnOnce() -> Result<T, Poisoned>,
+) -> Result<T, Poisoned> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         let detail = text.unwrap_or_else(|| "a thread panicked".into());
-        log.stop(Poisoned { action: "run a thread of the log", detail });
-    }
+        Err(log.stop(Poisoned { action: "run a thread of the log", detail }))
+    })
 }
 
 /// Commits whatever queued while the last sync ran; never waits for more.
 fn write(log: &Shared) {
+    let mut told = None;
     loop {
         if log.queue.is_stuck() {
             // Who closes the log tries once more by itself.
@@ -87,18 +100,22 @@ fn write(log: &Shared) {
             }
             continue;
         }
-        let patience = log.writer.lock().seal_due_in(log.env.clock.monotonic());
+        let patience = told.take().or_else(|| log.hold_writer().seal_due_in(log.env.clock.monotonic()));
         let went_on = match log.queue.wait(patience) {
             News::Entries => log.commit().map(|_| ()),
             News::Quiet => {
-                let mut writer = log.writer.lock();
+                let mut writer = log.hold_writer();
                 // Threads that append write groups as well, perhaps just now.
                 match writer.seal_due_in(log.env.clock.monotonic()) {
                     Some(Duration::ZERO) => writer.seal(log),
                     _ => Ok(()),
                 }
             }
-            News::Unsealed => Ok(()),
+            // It still holds the writer.
+            News::Unsealed => {
+                told = Some(SEAL_AFTER);
+                Ok(())
+            }
             News::Closed => return,
         };
         if went_on.is_err() {

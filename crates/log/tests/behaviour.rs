@@ -562,3 +562,35 @@ async fn a_thread_that_panics_stops_the_log() {
     let reason = tokio::time::timeout(patience, log.until_poisoned()).await.expect("the log stops");
     assert_eq!(reason.detail, "a bug in a table");
 }
+
+/// Somebody who waits, with a bug that shows on one thread only.
+struct PanicsOn(std::thread::ThreadId, std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for PanicsOn {
+    fn wake(self: std::sync::Arc<Self>) {
+        if std::thread::current().id() == self.0 {
+            self.1.store(true, std::sync::atomic::Ordering::SeqCst);
+            panic!("a bug in a waiter");
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_panics_while_it_commits_stops_the_log() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), duolog_log::LogConfig { threads: true, ..config("/data") }).unwrap();
+    let orders = create(&log);
+    let waiter = std::sync::Arc::new(PanicsOn(std::thread::current().id(), false.into()));
+    // The log's own thread may be quicker at first.
+    until("a caller commits what it appended", || {
+        let lone = orders.append_deferred(batch(&["a"])).unwrap();
+        let mut durable = Box::pin(log.durable(lone.lsn));
+        let waker = std::task::Waker::from(waiter.clone());
+        let _ = durable.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| log.commit_queued()));
+        until("it is durable", || log.durable_lsn() >= lone.lsn);
+        waiter.1.load(std::sync::atomic::Ordering::SeqCst)
+    });
+    assert!(log.stats().poisoned, "what the panic left half done is unknown");
+    assert!(orders.append(batch(&["b"])).is_err());
+}

@@ -40,7 +40,12 @@ impl Durability for Broker {
     }
 
     fn durable(&self, lsn: Lsn) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
-        Box::pin(async move { Broker::durable(self, lsn).await.is_ok() })
+        Box::pin(async move {
+            if lsn > Broker::durable_lsn(self) {
+                self.commit_queued();
+            }
+            Broker::durable(self, lsn).await.is_ok()
+        })
     }
 }
 

@@ -17,7 +17,7 @@ async fn one_connection_too_many_is_told_so() {
     let first = server.client().await;
     let mut second = server.raw().await;
     assert!(second.info.starts_with("INFO {"));
-    assert_eq!(second.to_end().await, "-ERR 'maximum connections exceeded'\n");
+    assert_eq!(second.until_end().await, "-ERR 'maximum connections exceeded'\n");
     drop(first);
     // The first's end is seen in its time.
     loop {
@@ -50,11 +50,11 @@ async fn who_must_say_who_it_is_says_it_first() {
     let mut client = server.raw().await;
     assert!(client.info.contains("\"auth_required\":true"), "{}", client.info);
     client.send("P").await;
-    assert_eq!(client.to_end().await, "-ERR 'Authorization Violation'\n");
+    assert_eq!(client.until_end().await, "-ERR 'Authorization Violation'\n");
     for wrong in [r#"{}"#, r#"{"user":"u"}"#, r#"{"user":"u","pass":"q"}"#, r#"{"user":"v","pass":"p"}"#] {
         let mut client = server.raw().await;
         client.send(format!("CONNECT {wrong}\r\n")).await;
-        assert_eq!(client.to_end().await, "-ERR 'Authorization Violation'\n", "{wrong}");
+        assert_eq!(client.until_end().await, "-ERR 'Authorization Violation'\n", "{wrong}");
     }
     let mut client = server.raw().await;
     client.send("CONNECT {\"user\":\"u\",\"pass\":\"p\"}\r\n").await;
@@ -66,7 +66,7 @@ async fn who_must_say_who_it_is_says_it_first() {
     assert_eq!(client.settled().await, "+OK\n");
     let mut client = server.raw().await;
     client.send("CONNECT {\"auth_token\":\"tt\"}\r\n").await;
-    assert_eq!(client.to_end().await, "-ERR 'Authorization Violation'\n");
+    assert_eq!(client.until_end().await, "-ERR 'Authorization Violation'\n");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn who_never_says_who_it_is_is_ended() {
     let auth_timeout = Duration::from_millis(100);
     let server = Server::start(NatsConfig { auth, auth_timeout, ..NatsConfig::default() }).await;
     let mut client = server.raw().await;
-    assert_eq!(client.to_end().await, "-ERR 'Authentication Timeout'\n");
+    assert_eq!(client.until_end().await, "-ERR 'Authentication Timeout'\n");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn silent_client_is_pinged_and_then_stale() {
     let server = Server::start(config).await;
     let mut client = server.raw().await;
     client.send(QUIET).await;
-    assert_eq!(client.to_end().await, "PING\nPING\n-ERR 'Stale Connection'\n");
+    assert_eq!(client.until_end().await, "PING\nPING\n-ERR 'Stale Connection'\n");
     let mut alive = server.raw().await;
     alive.send(QUIET).await;
     for _ in 0..5 {
@@ -148,10 +148,10 @@ async fn stopping_server_tells_its_clients_and_ends_them_one_by_one() {
     assert!(aware.line().await.unwrap().contains("connect_info"));
     let mut unaware = server.client().await;
     server.stop();
-    let last = aware.to_end().await;
+    let last = aware.until_end().await;
     assert!(last.starts_with("INFO {") && last.contains("\"ldm\":true"), "{last}");
     assert_eq!(last.lines().count(), 1);
-    assert_eq!(unaware.to_end().await, "");
+    assert_eq!(unaware.until_end().await, "");
     server.stopped().await;
 }
 

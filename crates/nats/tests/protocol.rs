@@ -97,11 +97,11 @@ async fn what_ends_the_connection_ends_it_with_the_reference_s_words() {
         client.send(sent).await;
         // Only what was handled before it is verbose.
         let expected = expected.strip_prefix("+OK\n").unwrap_or(expected);
-        assert_eq!(client.to_end().await, expected, "{sent:?}");
+        assert_eq!(client.until_end().await, expected, "{sent:?}");
     }
     let mut control_line = server.raw().await;
     control_line.send([b"PUB ", &[b'a'; 4097][..]].concat()).await;
-    assert_eq!(control_line.to_end().await, "-ERR 'maximum control line exceeded'\n");
+    assert_eq!(control_line.until_end().await, "-ERR 'maximum control line exceeded'\n");
     let mut control_line = server.client().await;
     control_line.send([b"PUB ", &[b'a'; 4094][..], b" 1\r\nx\r\n"].concat()).await;
     assert_eq!(control_line.settled().await, "");

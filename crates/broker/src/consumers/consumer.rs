@@ -49,6 +49,8 @@ pub(super) struct Hosted {
     leaves: Lsn,
     /// Where reservations of delivery numbers end, and which entry holds each.
     reservations: VecDeque<(u64, Lsn)>,
+    /// Something happened while the log had no room: look again.
+    pub(super) has_missed: bool,
     /// It is gone, or the log took no more: it does nothing more, and tells nobody anything.
     pub(super) is_over: bool,
 }
@@ -75,6 +77,7 @@ impl Consumer {
             queued,
             leaves: Lsn::ZERO,
             reservations: VecDeque::new(),
+            has_missed: false,
             is_over: false,
         };
         Self {

@@ -55,12 +55,16 @@ pub use consumer::Consumer;
 pub use create::{Action, Created};
 pub use error::{ConsumerConfigError, CreateConsumerError, DeleteConsumerError};
 pub use of_stream::StreamConsumers;
-pub(crate) use source::StreamSource;
 pub use source::{NoSink, Outgoing, Place, Reading, Sink, Source};
 
 use crate::groups::timers::Alarm;
+use crate::streams::Stream;
 use consumer::Hosted;
+use source::StreamSource;
 use table::{ConsumersTable, SHARDS, shard_of};
+
+/// How long a consumer rests when the log has no room for what it would write.
+const BUSY_RETRY: Duration = Duration::from_millis(10);
 
 /// All consumers. A cheap handle.
 #[derive(Clone)]
@@ -144,6 +148,11 @@ impl Consumers {
             self.step(&of_stream, consumer, Event::Wake);
         }
         of_stream
+    }
+
+    /// A stream of the broker is there: see [`Consumers::attach`].
+    pub fn attach_stream(&self, stream: Arc<Stream>) -> Arc<StreamConsumers> {
+        self.attach(Arc::new(StreamSource::new(stream)))
     }
 
     /// A stream was deleted, and its consumers with it.
@@ -275,6 +284,17 @@ impl Consumers {
         let needed = |sequence| of_stream.is_needed(sequence, consumer);
         let mut hosted = consumer.lock();
         let (before, now) = (hosted.queued, self.now());
+        // A step can't be taken back, so it isn't begun when the log may refuse its record. What a client said is
+        // lost then, as if it had never arrived: it gets no answer, and the message comes again.
+        if !self.0.log.admits_control() {
+            hosted.has_missed = true;
+            self.set_due(consumer, Some(now.monotonic.saturating_add(BUSY_RETRY)));
+            return;
+        }
+        if std::mem::take(&mut hosted.has_missed) {
+            let todo = hosted.step(consumer, Event::Wake, now, &self.0.log, &*sink, &needed);
+            self.note(consumer, &mut hosted, todo);
+        }
         let todo = hosted.step(consumer, event, now, &self.0.log, &*sink, &needed);
         if hosted.queued != before && !hosted.config.mem_storage {
             self.0.table.queued(consumer.number, hosted.queued);

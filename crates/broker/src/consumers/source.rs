@@ -126,8 +126,8 @@ pub(crate) struct StreamSource {
 }
 
 impl StreamSource {
-    /// `partition` is the stream's number in the log.
-    pub(crate) fn new(stream: Arc<Stream>, partition: PartitionId) -> Self {
+    pub(crate) fn new(stream: Arc<Stream>) -> Self {
+        let partition = stream.partition().id();
         Self { stream, partition }
     }
 }

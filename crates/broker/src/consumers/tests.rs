@@ -377,6 +377,7 @@ fn a_confirmation_waits_for_its_entry_and_survives_a_power_cut_then() {
         "the first was durable, the second was not"
     );
     world.sim.clock.advance(Duration::from_secs(30));
+    world.settle();
     world.pull(&consumer, "r", 1);
     assert_eq!(
         world.door.words()[0],

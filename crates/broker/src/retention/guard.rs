@@ -25,13 +25,15 @@ pub struct ClockGuard {
     wall: Nanos,
     monotonic: Duration,
     held_until: Option<Duration>,
+    /// How far ahead the clock jumped while it is doubted, nanoseconds.
+    ahead: i128,
 }
 
 impl ClockGuard {
     /// Believes the clock as it stands.
     #[must_use]
     pub fn new(wall: Nanos, monotonic: Duration) -> Self {
-        Self { wall, monotonic, held_until: None }
+        Self { wall, monotonic, held_until: None, ahead: 0 }
     }
 
     /// Takes a reading. Returns whether the clock is doubted now.
@@ -40,6 +42,11 @@ impl ClockGuard {
         let jumped = i128::from(wall.0) - i128::from(self.wall.0) - passed;
         (self.wall, self.monotonic) = (wall, monotonic);
         let doubted = DOUBTED.as_nanos() as i128;
+        if self.held_until.is_none() {
+            self.ahead = 0;
+        }
+        // Set back by a part of what it jumped, it is as wrong as before.
+        self.ahead += jumped;
         if jumped > doubted {
             self.held_until = Some(monotonic + HOLD);
             let seconds = jumped / 1_000_000_000;
@@ -48,7 +55,7 @@ impl ClockGuard {
                 held_seconds = HOLD.as_secs(),
                 "the clock jumped ahead: what would take most of a partition by age is held; set the clock right if it is wrong"
             );
-        } else if jumped < -doubted && self.held_until.take().is_some() {
+        } else if self.ahead <= doubted && self.held_until.take().is_some() {
             tracing::info!("the clock was set back: retention goes on");
         }
         self.held_until = self.held_until.filter(|until| monotonic < *until);
@@ -76,7 +83,8 @@ mod tests {
         assert!(doubts(&mut guard, 736 * MINUTE, 615 * MINUTE), "still");
         assert!(!doubts(&mut guard, 620 * MINUTE, 620 * MINUTE), "set back");
         assert!(doubts(&mut guard, 9000 * MINUTE, 625 * MINUTE));
-        assert!(doubts(&mut guard, 9059 * MINUTE, 684 * MINUTE));
-        assert!(!doubts(&mut guard, 9060 * MINUTE, 685 * MINUTE), "nobody set it back");
+        assert!(doubts(&mut guard, 8800 * MINUTE, 630 * MINUTE), "set back, but days ahead still");
+        assert!(doubts(&mut guard, 8854 * MINUTE, 684 * MINUTE));
+        assert!(!doubts(&mut guard, 8855 * MINUTE, 685 * MINUTE), "nobody set it back");
     }
 }

@@ -44,6 +44,11 @@ impl TestBroker {
         Self { broker, dir: Some(dir) }
     }
 
+    /// A broker that was opened in `dir`.
+    pub fn of(broker: Arc<Broker>, dir: tempfile::TempDir) -> Self {
+        Self { broker, dir: Some(dir) }
+    }
+
     /// Closes the log and opens it again.
     pub fn restart(mut self) -> Self {
         let dir = self.dir.take().unwrap();

@@ -19,12 +19,13 @@ use crate::log::Shared;
 use crate::partition::core::TailEntry;
 use crate::queue::{Waiting, WaitingEntry};
 use crate::space::{is_no_room, may_pass, never_passes};
+use crate::threads::stop_at_panic;
 
 /// Payload of a group, unless one entry alone is larger. Bounds the latency that a full queue adds to a group.
 pub(crate) const GROUP_LIMIT_BYTES: u64 = 4 << 20;
 
 /// So long the WAL is quiet before the last group's durability is recorded.
-const SEAL_AFTER: Duration = Duration::from_millis(5);
+pub(crate) const SEAL_AFTER: Duration = Duration::from_millis(5);
 
 /// A group that takes longer is written by the log's own thread: others than its client would wait for it.
 const QUICK_WRITE: Duration = Duration::from_micros(500);
@@ -121,7 +122,18 @@ impl Writer {
 
     /// Writes one group of what waits. Returns whether it did: not if nothing waits, nor if there is no room, and then
     /// it [is stuck](Self::is_stuck) until a later try finds some. What it took stays taken, in its order.
+    ///
+    /// A panic stops the log while the writer is still held: whoever wrote next would give lost entries' LSNs to others.
     pub(crate) fn commit(&mut self, log: &Shared) -> Result<bool, Poisoned> {
+        self.commit_and(log, || ())
+    }
+
+    /// As [`commit`](Self::commit), with `begun` between the taking of a group and its writing.
+    pub(crate) fn commit_and(&mut self, log: &Shared, begun: impl FnOnce()) -> Result<bool, Poisoned> {
+        stop_at_panic(log, || self.commit_group(log, begun))
+    }
+
+    fn commit_group(&mut self, log: &Shared, begun: impl FnOnce()) -> Result<bool, Poisoned> {
         log.durability.poisoned().map_or(Ok(()), Err)?;
         let was_stuck = self.is_stuck();
         let mut entries = std::mem::take(&mut self.entries);
@@ -133,6 +145,7 @@ impl Writer {
             self.entries = entries;
             return Ok(false);
         }
+        begun();
         match self.write_group(log, &entries) {
             Ok(()) => {
                 entries.clear();

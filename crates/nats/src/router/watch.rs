@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use super::handler::Watcher;
 
 type BySubject = HashMap<Arc<[u8]>, Vec<(u64, Arc<dyn Watcher>)>>;
+/// A watched subject and who watches it.
+type Watched = (Arc<[u8]>, Arc<dyn Watcher>);
 
 /// All watches.
 #[derive(Default)]
@@ -48,7 +50,7 @@ impl Watches {
     }
 
     /// The watchers of all subjects that a subscription to `changed` matches.
-    pub(super) fn of(&self, changed: &[u8]) -> Vec<(Arc<[u8]>, Arc<dyn Watcher>)> {
+    pub(super) fn of(&self, changed: &[u8]) -> Vec<Watched> {
         if self.count.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }

@@ -116,7 +116,7 @@ impl Raw {
     }
 
     /// Everything until the server ends the connection.
-    pub async fn to_end(&mut self) -> String {
+    pub async fn until_end(&mut self) -> String {
         let mut text = String::new();
         while let Some(line) = self.line().await {
             text.push_str(&line);
