@@ -195,6 +195,8 @@ fn expectations_are_checked_in_the_references_order() {
     assert!(matches!(refused(&[("Nats-Expected-Last-Msg-Id", "y")]),
         PublishError::WrongLastMsgId { last } if last == "x"));
     assert!(matches!(refused(&[("Nats-Rollup", "sub")]), PublishError::RollupNotPermitted));
+    let batch = [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", "1"), ("Nats-Expected-Stream", "OTHER")];
+    assert!(matches!(refused(&batch), PublishError::AtomicDisabled));
     assert!(matches!(refused(&[("Nats-Incr", "1")]), PublishError::CounterDisabled));
     assert!(matches!(refused(&[("Nats-Incr", "x")]), PublishError::CounterInvalid));
     assert!(matches!(refused(&[("Nats-Schedule", "@every 1s")]), PublishError::SchedulesDisabled));
@@ -414,7 +416,10 @@ fn old_messages_expire_when_their_time_comes() {
     f.put(&stream, "orders.a");
     f.publish(&stream, "orders.keep", &[("Nats-TTL", "never")]).unwrap();
     f.publish(&stream, "orders.short", &[("Nats-TTL", "2")]).unwrap();
-    assert!(matches!(f.publish(&stream, "orders.a", &[("Nats-TTL", "x")]), Err(PublishError::TtlInvalid)));
+    for invalid in ["x", "0"] {
+        let refused = f.publish(&stream, "orders.a", &[("Nats-TTL", invalid)]);
+        assert!(matches!(refused, Err(PublishError::TtlInvalid)), "{invalid}");
+    }
     settle(&f.broker);
     f.sim.clock.advance(Duration::from_secs(3));
     f.put(&stream, "orders.b");

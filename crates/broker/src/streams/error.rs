@@ -210,6 +210,9 @@ pub enum PublishError {
     /// 10109 (`invalid operation on sealed stream`).
     #[error("invalid operation on sealed stream")]
     Sealed,
+    /// 10174: `Nats-Batch-Id` on a stream without atomic batches.
+    #[error("atomic publish is disabled")]
+    AtomicDisabled,
     /// 10168: `Nats-Incr` on a stream without counters.
     #[error("message counters are disabled")]
     CounterDisabled,

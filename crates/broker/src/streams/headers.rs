@@ -18,6 +18,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) ttl: Option<&'a [u8]>,
     pub(crate) rollup: Option<&'a [u8]>,
     pub(crate) incr: Option<&'a [u8]>,
+    pub(crate) batch: Option<&'a [u8]>,
     pub(crate) schedule: Option<&'a [u8]>,
     pub(crate) expected_stream: Option<&'a [u8]>,
     pub(crate) expected_last_sequence: Option<&'a [u8]>,
@@ -45,6 +46,7 @@ impl<'a> Asked<'a> {
                 b"TTL" => &mut asked.ttl,
                 b"Rollup" => &mut asked.rollup,
                 b"Incr" => &mut asked.incr,
+                b"Batch-Id" => &mut asked.batch,
                 b"Schedule" => &mut asked.schedule,
                 b"Expected-Stream" => &mut asked.expected_stream,
                 b"Expected-Last-Sequence" => &mut asked.expected_last_sequence,
@@ -82,7 +84,7 @@ pub(crate) fn parse_ttl(value: &[u8]) -> Option<Ttl> {
     }
     let text = std::str::from_utf8(value).ok()?;
     let seconds = match go_duration(text) {
-        Some(duration) if duration < Duration::from_secs(1) && text != "0" => return None,
+        Some(duration) if duration < Duration::from_secs(1) => return None,
         Some(duration) => duration.as_secs(),
         None => number(value)?,
     };
@@ -145,7 +147,9 @@ mod tests {
             ("never", Some(Ttl::Never)),
             ("NEVER", Some(Ttl::Never)),
             ("5", Some(Ttl::Seconds(5))),
-            ("0", Some(Ttl::None)),
+            ("0", None),
+            ("+0", None),
+            ("00", Some(Ttl::None)),
             ("1s", Some(Ttl::Seconds(1))),
             ("1h2m3.5s", Some(Ttl::Seconds(3723))),
             ("1500ms", Some(Ttl::Seconds(1))),

@@ -167,6 +167,16 @@ fn plan(
         return Err("the record's key, its subject, is not one of the stream's subjects");
     }
     let asked = Asked::read(seen.headers.iter().map(|(name, value)| (&name[..], value.as_deref())));
+    // What isn't here yet is no header like others: whoever sets it waits for what it asks.
+    for (header, reason) in [
+        (asked.batch, "atomic publish is disabled"),
+        (asked.incr, "message counters is disabled"),
+        (asked.schedule, "message schedules is disabled"),
+    ] {
+        if header.is_some() {
+            return Err(reason);
+        }
+    }
     let ttl = match asked.ttl.map(headers::parse_ttl) {
         None => Ttl::None,
         Some(None) => return Err("invalid per-message TTL"),

@@ -74,6 +74,9 @@ impl Target<'_> {
         let asked = Asked::read(message.headers.iter().copied());
         let now = nanos(message.arrival);
         self.check_subject(&config, message.subject)?;
+        if asked.batch.is_some() {
+            return Err(PublishError::AtomicDisabled);
+        }
         if config.sealed {
             return Err(PublishError::Sealed);
         }

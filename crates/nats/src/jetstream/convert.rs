@@ -173,7 +173,8 @@ fn config_to_wire(config: &StreamConfig, identity: Option<&Identity>) -> wire::S
             StoreCompression::None => wire::Compression::None,
             StoreCompression::S2 => wire::Compression::S2,
         },
-        first_seq: config.first_seq,
+        // 1 is what every stream begins with: nobody asked for that.
+        first_seq: if config.first_seq > 1 { config.first_seq } else { 0 },
         allow_direct: config.allow_direct,
         mirror_direct: config.mirror_direct,
         discard_new_per_subject: config.discard_new_per_subject,

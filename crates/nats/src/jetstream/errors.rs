@@ -78,6 +78,7 @@ pub(super) fn get(error: &GetError) -> ApiError {
 pub(super) fn publish(error: &PublishError) -> Option<ApiError> {
     Some(match error {
         PublishError::Sealed => table::STREAM_SEALED.error(),
+        PublishError::AtomicDisabled => table::ATOMIC_PUBLISH_DISABLED.error(),
         PublishError::CounterDisabled => table::MESSAGE_INCR_DISABLED.error(),
         PublishError::CounterInvalid => table::MESSAGE_INCR_INVALID.error(),
         PublishError::WrongStream => table::STREAM_NOT_MATCH.error(),
