@@ -1,0 +1,279 @@
+"""Checks with nats-py, one line each; exits 1 if any failed."""
+
+import argparse
+import asyncio
+import json
+import pathlib
+import re
+import signal
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import nats
+from nats.errors import NoRespondersError
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
+from report import Report  # noqa: E402
+
+READY_SECONDS = 30
+DOUBLE_ACKED = 1000
+ADDRESS = r"^\s*{}\s+(\S+:\d+)\b"
+
+
+class Duolog:
+    """A broker on a directory of its own, which can be killed and started again."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="duolog-nats-"))
+        self.start()
+
+    def start(self):
+        log_path = self.directory / "broker.log"
+        command = [
+            self.binary, "serve", "--data-dir", self.directory / "data",
+            "--kafka-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
+        ]
+        with open(log_path, "wb") as log:
+            self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            text = log_path.read_text(errors="replace")
+            found = {door: re.search(ADDRESS.format(door), text, re.MULTILINE) for door in ("kafka", "nats")}
+            if all(found.values()):
+                self.kafka, self.url = found["kafka"].group(1), f"nats://{found['nats'].group(1)}"
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"duolog doesn't get ready:\n{text[-3000:]}")
+            time.sleep(0.01)
+
+    def restart(self, how):
+        self.process.send_signal(how)
+        self.process.wait(60)
+        self.start()
+
+    def command(self, *arguments, stdin=None):
+        done = subprocess.run(
+            [self.binary, *map(str, arguments), "--bootstrap", self.kafka], input=stdin, capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise RuntimeError(f"duolog {' '.join(map(str, arguments))}: {done.stderr}")
+        return done.stdout
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(60)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def expect(found, wanted, what):
+    if found != wanted:
+        raise AssertionError(f"{what}: {found!r}, expected {wanted!r}")
+
+
+async def core(nc):
+    everything = await nc.subscribe("core.>")
+    await nc.publish("core.a.b", b"x", headers={"Name": "value"})
+    message = await everything.next_msg(5)
+    expect((message.subject, message.data, message.headers), ("core.a.b", b"x", {"Name": "value"}), "the message")
+    members = [await nc.subscribe("work", queue="q") for _ in range(3)]
+    for number in range(300):
+        await nc.publish("work", str(number).encode())
+    deadline, got = time.monotonic() + 10, []
+    while sum(got) < 300 and time.monotonic() < deadline:
+        # The client takes messages apart in tasks of its own.
+        await asyncio.sleep(0.01)
+        got = [member.pending_msgs for member in members]
+    expect(sum(got), 300, "messages of the queue group")
+    if min(got) == 0:
+        raise AssertionError(f"one member got none: {got}")
+
+    async def answer(request):
+        await request.respond(request.data.upper())
+
+    await nc.subscribe("service", cb=answer)
+    expect((await nc.request("service", b"abc", timeout=5)).data, b"ABC", "the reply")
+    try:
+        await nc.request("nobody.here", b"", timeout=5)
+    except NoRespondersError:
+        return 301
+    raise AssertionError("a request to nobody was answered")
+
+
+async def streams(nc):
+    js = nc.jetstream()
+    await js.add_stream(name="ORDERS", subjects=["orders.>"])
+    for number in range(1, 101):
+        ack = await js.publish(f"orders.{number % 7}", b"%d" % number, headers={"Nats-Msg-Id": f"id-{number}"})
+        expect((ack.seq, bool(ack.duplicate)), (number, False), "the acknowledgement")
+    ack = await js.publish("orders.1", b"again", headers={"Nats-Msg-Id": "id-50"})
+    expect((ack.seq, ack.duplicate), (50, True), "a repeated id")
+    try:
+        await js.publish("orders.1", b"late", headers={"Nats-Expected-Last-Sequence": "7"})
+        raise AssertionError("a wrong expected sequence was accepted")
+    except APIError as error:
+        expect(error.err_code, 10071, "the error's code")
+    last = await js.get_last_msg("ORDERS", "orders.3")
+    expect((last.seq, last.data), (94, b"94"), "the last message of a subject")
+    await js.delete_msg("ORDERS", 94)
+    expect((await js.get_last_msg("ORDERS", "orders.3")).seq, 87, "the last one left")
+    await js.purge_stream("ORDERS", subject="orders.0")
+    state = (await js.stream_info("ORDERS")).state
+    expect((state.messages, state.first_seq, state.last_seq), (85, 1, 100), "the stream's state")
+    return 101
+
+
+async def consumers(nc):
+    js = nc.jetstream()
+    await js.add_stream(name="JOBS", subjects=["jobs.*"], retention="workqueue")
+    for number in range(50):
+        await js.publish(f"jobs.{number % 2}", b"%d" % number)
+    pull = await js.pull_subscribe("jobs.*", "worker")
+    first = await pull.fetch(20, timeout=5)
+    expect([int(message.data) for message in first], list(range(20)), "the first batch")
+    await first[0].nak()
+    for message in first[1:]:
+        await message.ack_sync()
+    again = await pull.fetch(1, timeout=5)
+    expect((int(again[0].data), again[0].metadata.num_delivered), (0, 2), "the refused message")
+    await again[0].ack_sync()
+    expect((await js.stream_info("JOBS")).state.messages, 30, "what is left of the queue")
+    ordered = await js.subscribe("orders.>", ordered_consumer=True)
+    expect(len([await ordered.next_msg(5) for _ in range(85)]), 85, "an ordered consumer's messages")
+    pushed = await js.subscribe("orders.1", durable="pushed", manual_ack=True)
+    count = 0
+    while count < 15:
+        await (await pushed.next_msg(5)).ack()
+        count += 1
+    return 50 + 85 + count
+
+
+async def key_values(nc):
+    js = nc.jetstream()
+    bucket = await js.create_key_value(bucket="settings", history=5)
+    await bucket.put("color", b"red")
+    revision = await bucket.put("color", b"blue")
+    expect((await bucket.get("color")).value, b"blue", "the newest value")
+    expect([entry.value for entry in await bucket.history("color")], [b"red", b"blue"], "the history")
+    await bucket.update("color", b"green", last=revision)
+    for change in (bucket.update("color", b"x", last=revision), bucket.create("color", b"x")):
+        try:
+            await change
+            raise AssertionError("a change on top of an old revision was accepted")
+        except KeyWrongLastSequenceError:
+            pass
+    watcher = await bucket.watchall()
+    expect((await watcher.updates(timeout=5)).value, b"green", "the watcher's first entry")
+    await bucket.delete("color")
+    try:
+        await bucket.get("color")
+        raise AssertionError("a deleted key has a value")
+    except KeyNotFoundError:
+        pass
+    await bucket.create("color", b"white")
+    expect(await bucket.keys(), ["color"], "the keys")
+    return 6
+
+
+async def objects(nc):
+    js = nc.jetstream()
+    store = await js.create_object_store("files")
+    content = bytes(range(256)) * 4096
+    await store.put("large", content)
+    found = await store.get("large")
+    expect((found.data == content, found.info.chunks), (True, 8), "the object")
+    await store.delete("large")
+    expect((await js.stream_info("OBJ_files")).state.messages, 1, "what is left of a deleted object")
+    return 9
+
+
+async def both_doors(nc, duolog):
+    js = nc.jetstream()
+    await js.add_stream(name="EVENTS", subjects=["events.>"])
+    for number in range(10):
+        await js.publish(f"events.{number}", b"from nats %d" % number, headers={"Trace": str(number)})
+    records = [json.loads(line) for line in duolog.command("consume", "EVENTS", "--until-end", "-o", "jsonl").splitlines()]
+    expect([record["key"] for record in records], [f"events.{number}" for number in range(10)], "keys for Kafka")
+    expect(records[3]["value"], "from nats 3", "a value for Kafka")
+    expect([record["offset"] for record in records], list(range(10)), "offsets for Kafka")
+    duolog.command("produce", "EVENTS", "from kafka", "--key", "events.kafka")
+    message = await js.get_last_msg("EVENTS", "events.kafka")
+    expect((message.seq, message.data), (11, b"from kafka"), "the message for JetStream")
+    return 11
+
+
+async def survives(duolog, number):
+    """Everything acknowledged, ids in their window and confirmed acknowledgements, over kill -9 at once."""
+    nc = await nats.connect(duolog.url, allow_reconnect=False)
+    js = nc.jetstream()
+    name = f"ROUND{number}"
+    await js.add_stream(name=name, subjects=[f"round{number}.*"], retention="workqueue")
+    pending = [await js.publish_async(f"round{number}.m", b"%d" % at, headers={"Nats-Msg-Id": str(at)}) for at in range(DOUBLE_ACKED)]
+    for future in pending:
+        await future
+    pull = await js.pull_subscribe(f"round{number}.*", "worker")
+    taken = await pull.fetch(DOUBLE_ACKED - 100, timeout=10)
+    while len(taken) < DOUBLE_ACKED - 100:
+        taken += await pull.fetch(DOUBLE_ACKED - 100 - len(taken), timeout=10)
+    await asyncio.gather(*(message.ack_sync(timeout=10) for message in taken))
+    duolog.restart(signal.SIGKILL)
+    nc = await nats.connect(duolog.url, allow_reconnect=False)
+    js = nc.jetstream()
+    info = await js.consumer_info(name, "worker")
+    expect((info.num_ack_pending, info.num_pending, info.ack_floor.stream_seq), (0, 100, DOUBLE_ACKED - 100), "the consumer")
+    state = (await js.stream_info(name)).state
+    expect((state.messages, state.last_seq), (100, DOUBLE_ACKED), "the stream")
+    for at in (0, 500, DOUBLE_ACKED - 1):
+        ack = await js.publish(f"round{number}.m", b"again", headers={"Nats-Msg-Id": str(at)})
+        expect((ack.seq, ack.duplicate), (at + 1, True), "an id from before")
+    await nc.close()
+    return DOUBLE_ACKED
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--duolog", required=True)
+    parser.add_argument("--rounds", type=int, required=True)
+    arguments = parser.parse_args()
+    report = Report("nats-py")
+    duolog = Duolog(arguments.duolog)
+
+    def connected(check, *more):
+        async def run():
+            nc = await nats.connect(duolog.url)
+            try:
+                return await asyncio.wait_for(check(nc, *more), 60)
+            finally:
+                await nc.close()
+
+        return lambda: asyncio.run(run())
+
+    try:
+        report.check("core", connected(core))
+        report.check("streams", connected(streams))
+        report.check("consumers", connected(consumers))
+        report.check("key-value", connected(key_values))
+        report.check("objects", connected(objects))
+        report.check("both doors", connected(both_doors, duolog))
+        for number in range(arguments.rounds):
+            report.check(f"kill -9, round {number + 1}", lambda: asyncio.run(survives(duolog, number)))
+        duolog.restart(signal.SIGTERM)
+        report.check("after a clean restart", connected(still_there))
+    finally:
+        duolog.end()
+    return 1 if report.failed else 0
+
+
+async def still_there(nc):
+    js = nc.jetstream()
+    ack = await js.publish("orders.1", b"again", headers={"Nats-Msg-Id": "id-51"})
+    expect((ack.seq, ack.duplicate), (51, True), "an id from before both kinds of restart")
+    bucket = await js.key_value("settings")
+    expect((await bucket.get("color")).value, b"white", "a key's value")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
