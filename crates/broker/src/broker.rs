@@ -38,7 +38,7 @@ pub struct Broker {
     consumers: Consumers,
     /// One stream gets its consumers at a time.
     attaching: Mutex<()>,
-    clock_guard: Mutex<ClockGuard>,
+    clock_guard: Arc<Mutex<ClockGuard>>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -136,7 +136,10 @@ impl Broker {
             producer_expiration_ms: i64::try_from(expiration).unwrap_or(i64::MAX),
             counters: Counters::default(),
         });
-        let groups = Groups::open(env.clone(), log.clone(), groups_table, config.group_members_bytes_max);
+        let clock_guard = Arc::new(Mutex::new(ClockGuard::new(env.clock.wall(), env.clock.monotonic())));
+        let members_bytes_max = config.group_members_bytes_max;
+        let groups =
+            Groups::open(env.clone(), log.clone(), groups_table, members_bytes_max, clock_guard.clone());
         let catalog = Catalog::open(
             env.clone(),
             log.clone(),
@@ -149,7 +152,6 @@ impl Broker {
             catalog.topic_by_id(id).is_some_and(|topic| **topic.name() == *name)
         });
         let producer_ids = ProducerIds::new(log.clone(), producer_id_table);
-        let clock_guard = Mutex::new(ClockGuard::new(env.clock.wall(), env.clock.monotonic()));
         let consumers = Consumers::open(env.clone(), log.clone(), consumers_table);
         let catalog = Arc::new(catalog);
         let streams = Streams::new(catalog.clone(), context.clone());

@@ -244,6 +244,25 @@ fn offsets_are_deleted_expire_and_go_with_their_group() {
 }
 
 #[test]
+fn a_clock_that_jumps_ahead_takes_no_offsets_at_once() {
+    let sim = SimEnv::new(1);
+    let broker = open_eager(sim.env());
+    let topic = create(&broker, "orders", &[]);
+    let _ = broker.groups().commit(commit_request("a", outsider(), &topic, 5, ""));
+    let right = sim.env().clock.wall();
+    sim.clock.set_wall(duolog_types::Nanos(right.0 + 30 * 86_400_000_000_000));
+    let groups_after = |seconds| {
+        sim.clock.advance(Duration::from_secs(seconds));
+        broker.groups().tick();
+        broker.groups().list().value.unwrap().len()
+    };
+    assert_eq!(groups_after(601), 1, "a month ahead, all would be old");
+    assert_eq!(groups_after(2900), 1);
+    assert_eq!(groups_after(690), 1, "the hour began when the jump was seen");
+    assert_eq!(groups_after(601), 0, "nobody set it back");
+}
+
+#[test]
 fn what_is_larger_than_an_entry_of_the_log_is_split_and_kept() {
     let sim = SimEnv::new(1);
     let broker = open_eager(sim.env());

@@ -5,6 +5,8 @@
 
 #[path = "crash.rs"]
 mod crash;
+#[path = "streams_crash.rs"]
+mod streams_crash;
 
 use duolog_env::choose_seeded_bug;
 use duolog_testkit::{Explorer, Limits};
@@ -31,5 +33,14 @@ fn each_seeded_bug_is_caught_by_name() {
             found.violation.name
         );
     }
+    // Of streams; in the same test, since a bug is chosen for the whole process.
+    choose_seeded_bug(Some("dedup_forgotten"));
+    let mut explorer = Explorer::new(7, "(with the seeded bug dedup_forgotten)");
+    explorer.images = 60_000;
+    explorer.limits = Limits { per_kind: 2 };
+    let report = explorer.run(streams_crash::workload, streams_crash::check);
+    let found = report.found.expect("the seeded bug dedup_forgotten wasn't caught");
+    println!("dedup_forgotten: {found}");
+    assert_eq!(found.violation.name, "dedup-forgotten");
     choose_seeded_bug(None);
 }

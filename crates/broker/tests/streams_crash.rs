@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use duolog_broker::streams::{GetQuery, HeaderRef, Publish, Purge, RetentionPolicy, Stream, StreamConfig};
+use duolog_broker::streams::{
+    GetError, GetQuery, HeaderRef, Publish, Purge, RetentionPolicy, Stream, StreamConfig,
+};
 use duolog_broker::{Broker, Entry, Lsn};
 use duolog_record::BatchBuilder;
-use duolog_testkit::{Explorer, Run, SimDisk, SimEnv, SimRng, Violation};
+use duolog_testkit::{Explorer, Limits, Run, SimDisk, SimEnv, SimRng, Violation};
 use duolog_types::{Offset, Sequence};
 
 /// Something that was begun, or that a client was told. Streams by number.
@@ -209,7 +211,12 @@ fn models(promises: &[Promise]) -> Vec<Model> {
 fn contents(stream: &Stream) -> Result<BTreeMap<u64, String>, Violation> {
     let mut by_index = BTreeMap::new();
     let mut from = Sequence(1);
-    while let Ok(message) = wait(stream.get(GetQuery::NextBySubject { subject: ">", from })) {
+    loop {
+        let message = match wait(stream.get(GetQuery::NextBySubject { subject: ">", from })) {
+            Ok(message) => message,
+            Err(GetError::NotFound) => break,
+            Err(error) => return Err(Violation::new("unreadable", error.to_string())),
+        };
         let value = String::from_utf8(message.payload.to_vec()).unwrap();
         by_index.insert(message.sequence.0, value);
         from = message.sequence.next();
@@ -218,7 +225,8 @@ fn contents(stream: &Stream) -> Result<BTreeMap<u64, String>, Violation> {
         read_all(stream.partition()).into_iter().map(|(offset, value)| (offset as u64 + 1, value)).collect();
     if by_index != by_log || stream.state().messages != by_index.len() as u64 {
         let keys = |found: &BTreeMap<u64, String>| found.keys().copied().collect::<Vec<_>>();
-        let detail = format!("{}: index {:?}, log {:?}", stream.name(), keys(&by_index), keys(&by_log));
+        let (by_index, by_log) = (keys(&by_index), keys(&by_log));
+        let detail = format!("{}: index {by_index:?}, log {by_log:?}, {:?}", stream.name(), stream.state());
         return Err(Violation::new("index", detail));
     }
     Ok(by_index)
@@ -227,6 +235,7 @@ fn contents(stream: &Stream) -> Result<BTreeMap<u64, String>, Violation> {
 fn check_stream(broker: &Broker, number: usize, stream: &Stream, model: &Model) -> Result<(), Violation> {
     let name = format!("S{number}");
     // Kafka's readers may be a flush behind what limits let go.
+    settle(broker);
     broker.checkpoint().map_err(|error| Violation::new("refused", error.to_string()))?;
     let found = contents(stream)?;
     let limit_may_evict = |sequence: u64| match number {
@@ -302,6 +311,8 @@ fn no_crash_breaks_what_a_stream_was_told_to_keep() {
     let mut explorer =
         Explorer::new(3, "cargo test -p duolog-broker --test streams_crash").with_replay_from_env().unwrap();
     explorer.images = images.unwrap_or(3_000);
+    // Many workloads rather than many images of each.
+    explorer.limits = Limits { per_kind: 2 };
     explorer.threads = if images.is_some() { 2 } else { 1 };
     let report = explorer.run(workload, check);
     println!("{report:?}");

@@ -60,6 +60,7 @@ pub fn run(config: &Config, give_up_damaged: bool) -> Result<ExitCode, ServeErro
     let too_few_files = files::fit(&mut config);
     let system = |what| move |source| ServeError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(mapping::worker_threads())
         .enable_all()
         .build()
         .map_err(system("starting the network threads"))?;

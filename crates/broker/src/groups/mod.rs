@@ -32,11 +32,14 @@ pub use duolog_groups::{
 };
 use duolog_log::Log;
 use duolog_types::{GroupId, Lsn, MemberId, TopicId};
+use parking_lot::Mutex;
 
 use memory::{MEMBER_BYTES, Memory};
 use shard::Asked;
 use table::GroupsTable;
 use timers::Alarm;
+
+use crate::retention::ClockGuard;
 
 /// What stands in a request's `to`: the coordinator puts its own number there.
 pub const NOBODY: ReplyTo = ReplyTo(0);
@@ -60,6 +63,7 @@ struct Inner {
     table: Arc<GroupsTable>,
     alarm: Alarm,
     memory: Memory,
+    clock_guard: Arc<Mutex<ClockGuard>>,
 }
 
 impl std::fmt::Debug for Groups {
@@ -71,9 +75,16 @@ impl std::fmt::Debug for Groups {
 impl Groups {
     /// Takes over what recovery has put into `table`: members' sessions begin anew.
     /// At most `members_bytes_max` are kept of what members say about themselves.
-    pub(crate) fn open(env: Env, log: Log, table: Arc<GroupsTable>, members_bytes_max: usize) -> Self {
-        let memory = Memory::new(members_bytes_max);
-        let groups = Self(Arc::new(Inner { env, log, table, alarm: Alarm::default(), memory }));
+    /// No offset expires while `clock_guard` doubts the clock.
+    pub(crate) fn open(
+        env: Env,
+        log: Log,
+        table: Arc<GroupsTable>,
+        members_bytes_max: usize,
+        clock_guard: Arc<Mutex<ClockGuard>>,
+    ) -> Self {
+        let (alarm, memory) = (Alarm::default(), Memory::new(members_bytes_max));
+        let groups = Self(Arc::new(Inner { env, log, table, alarm, memory, clock_guard }));
         for number in table::numbers() {
             groups.in_shard(number, |shard, log, now| shard.loaded(log, now));
         }
@@ -237,9 +248,14 @@ impl Groups {
     /// Does what is due: rebalances that have waited long enough, members that were silent for too long, offsets
     /// that nobody uses any more. For tests and for [`Groups::run_timers`].
     pub fn tick(&self) {
-        let now = self.0.env.clock.monotonic();
+        let clock = &*self.0.env.clock;
+        let doubted = self.0.clock_guard.lock().doubts(clock.wall(), clock.monotonic());
+        let now = clock.monotonic();
         for number in table::numbers().filter(|number| self.0.alarm.is_due(*number, now)) {
-            self.tell(number, Event::Tick);
+            self.in_shard(number, |shard, log, now| {
+                shard.hold_offsets(doubted);
+                shard.tell(log, Event::Tick, now);
+            });
         }
     }
 
@@ -288,7 +304,7 @@ impl Groups {
         number: u32,
         work: impl FnOnce(&mut shard::Shard, &Log, duolog_groups::Now) -> T,
     ) -> T {
-        let Inner { env, log, table, alarm, memory } = &*self.0;
+        let Inner { env, log, table, alarm, memory, .. } = &*self.0;
         let mut shard = table.lock(number);
         // Under the lock, so that a shard's time never goes back.
         let result = work(&mut shard, log, table::now(env));

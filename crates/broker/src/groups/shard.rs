@@ -81,6 +81,11 @@ impl Shard {
         self.count();
     }
 
+    /// Whether offsets that seem expired stay for now.
+    pub(crate) fn hold_offsets(&mut self, hold: bool) {
+        self.machine.hold_offsets(hold);
+    }
+
     /// Something happened that nobody waits for.
     pub(crate) fn tell(&mut self, log: &Log, event: Event, now: Now) {
         if !self.gave_up {

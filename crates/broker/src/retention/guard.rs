@@ -53,7 +53,7 @@ impl ClockGuard {
             tracing::error!(
                 seconds,
                 held_seconds = HOLD.as_secs(),
-                "the clock jumped ahead: what would take most of a partition by age is held; set the clock right if it is wrong"
+                "the clock jumped ahead: what would take most of a partition by age is held, and so are old offsets of groups; set the clock right if it is wrong"
             );
         } else if self.ahead <= doubted && self.held_until.take().is_some() {
             tracing::info!("the clock was set back: retention goes on");

@@ -18,6 +18,7 @@ use super::headers::Ttl;
 use super::index::{Entry as Known, Filter, Index};
 use super::timers::Timers;
 use super::{DiscardPolicy, Interest, StreamConfig, StreamState};
+use crate::codec::{CodecError, Reader, Writer};
 
 /// So many deletes wait for one entry of their own, or so long (nanoseconds).
 const EVICTIONS_MAX: u64 = 256;
@@ -270,6 +271,27 @@ impl State {
             return Some(Error::MaxBytes);
         }
         None
+    }
+
+    /// Writes what the log doesn't know yet to be gone.
+    pub(crate) fn put_evicted(&self, writer: &mut Writer) {
+        writer.varint(self.evicted.len());
+        let mut behind = 0;
+        for offset in &self.evicted {
+            writer.varint(offset - behind);
+            behind = offset;
+        }
+    }
+
+    /// Takes over what [`State::put_evicted`] wrote.
+    pub(crate) fn take_evicted(&mut self, reader: &mut Reader<'_>) -> Result<(), CodecError> {
+        let mut offset = 0u64;
+        for _ in 0..reader.varint("evicted count")? {
+            let distance = reader.varint("evicted offset")?;
+            offset = offset.checked_add(distance).ok_or_else(|| reader.invalid("evicted offset"))?;
+            self.evicted.insert(offset);
+        }
+        Ok(())
     }
 
     /// Tells the log what is gone here, if it is much or `now`.

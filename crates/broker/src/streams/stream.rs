@@ -179,7 +179,7 @@ impl Stream {
         context: &PartitionContext,
     ) -> Arc<Self> {
         let core = match origin {
-            Origin::Nats => context.streams.of(partition.id()),
+            Origin::Nats => context.streams.open(partition.id()),
             // Built of the log when it is asked for.
             Origin::Kafka => Arc::new(StreamCore::new(partition.id(), context.streams.timers().clone())),
         };
@@ -224,6 +224,9 @@ impl Stream {
         state.catch_up_with_start(log.start());
         state.index.skip_to(Sequence::from(log.end()).0 - 1);
         state.settle(now);
+        if let Err(error) = state.flush(true) {
+            tracing::warn!(stream = %self.name, %error, "what is beyond the limits could not be deleted yet");
+        }
         self.core.arm(&mut state);
     }
 

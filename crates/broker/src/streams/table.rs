@@ -6,11 +6,11 @@
 //! ```text
 //! shard      version · partition · part · body
 //! part       0 head · 1 columns n · 2 live n · 3 subjects n   (index)
-//!            16 bucket n (dedup) · 17 last message id
+//!            16 bucket n (dedup) · 17 last message id · 18 offsets that are gone here and not yet in the log
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use duolog_log::{ShardSnapshot, Table, TableId};
@@ -42,6 +42,7 @@ enum Part {
     Index(Piece),
     Bucket(u64),
     LastId,
+    Evicted,
 }
 
 impl Part {
@@ -50,6 +51,7 @@ impl Part {
             Self::Index(piece) => piece.put(writer),
             Self::Bucket(number) => _ = writer.u8(16).varint(number),
             Self::LastId => _ = writer.u8(17),
+            Self::Evicted => _ = writer.u8(18),
         }
     }
 
@@ -60,6 +62,7 @@ impl Part {
                 Ok(Self::Bucket(reader.varint("bucket number")?))
             }
             Some(17) => reader.u8("part").map(|_| Self::LastId),
+            Some(18) => reader.u8("part").map(|_| Self::Evicted),
             _ => Piece::take(reader).map(Self::Index),
         }
     }
@@ -72,6 +75,7 @@ impl Part {
             Self::Index(piece) => state.index.encode(piece, &mut writer),
             Self::Bucket(number) => state.dedup.encode(number, &mut writer),
             Self::LastId => _ = writer.bytes(&state.last_msg_id),
+            Self::Evicted => state.put_evicted(&mut writer),
         }
         writer.finish()
     }
@@ -86,7 +90,10 @@ pub(crate) struct StreamsTable {
 
 #[derive(Default)]
 struct Inner {
-    streams: BTreeMap<PartitionId, Arc<StreamCore>>,
+    /// What recovery rebuilds, until its streams are opened.
+    recovered: BTreeMap<PartitionId, Arc<StreamCore>>,
+    /// Streams that are open. Weak: they hold the log, which holds this table.
+    streams: BTreeMap<PartitionId, Weak<StreamCore>>,
     shards: HashMap<(PartitionId, Part), u32>,
     next_shard: u32,
     free: Vec<u32>,
@@ -118,7 +125,7 @@ impl Inner {
     /// Ends restoring: everything that follows from the pieces is made.
     fn end_restoring(&mut self) {
         for id in std::mem::take(&mut self.restoring) {
-            if let Some(core) = self.streams.get(&id)
+            if let Some(core) = self.recovered.get(&id)
                 && let Err(detail) = core.lock().index.restored()
             {
                 self.failed.get_or_insert(format!("stream of partition {id}: {detail}"));
@@ -132,11 +139,19 @@ impl StreamsTable {
         Self { catalog, timers, inner: Mutex::default() }
     }
 
-    /// The stream of a partition; a new one knows nothing.
-    pub(crate) fn of(&self, partition: PartitionId) -> Arc<StreamCore> {
+    /// The stream of a partition, as recovery left it; a new one knows nothing. From here on the caller keeps it alive.
+    pub(crate) fn open(&self, partition: PartitionId) -> Arc<StreamCore> {
+        let core = self.recovering(partition);
+        let mut inner = self.inner.lock();
+        inner.recovered.remove(&partition);
+        inner.streams.insert(partition, Arc::downgrade(&core));
+        core
+    }
+
+    fn recovering(&self, partition: PartitionId) -> Arc<StreamCore> {
         let mut inner = self.inner.lock();
         let new = || Arc::new(StreamCore::new(partition, self.timers.clone()));
-        inner.streams.entry(partition).or_insert_with(new).clone()
+        inner.recovered.entry(partition).or_insert_with(new).clone()
     }
 
     pub(crate) fn timers(&self) -> &Arc<Timers> {
@@ -146,7 +161,8 @@ impl StreamsTable {
     /// Lets go of a deleted stream.
     pub(crate) fn forget(&self, partition: PartitionId) {
         let mut inner = self.inner.lock();
-        if let Some(core) = inner.streams.remove(&partition) {
+        inner.recovered.remove(&partition);
+        if let Some(core) = inner.streams.remove(&partition).and_then(|core| core.upgrade()) {
             let mut state = core.lock();
             (state.log, state.config, state.dirty) = (None, None, false);
         }
@@ -162,7 +178,7 @@ impl StreamsTable {
             if let Some(detail) = inner.failed.take() {
                 return Err(detail);
             }
-            inner.streams.keys().filter(|id| !exists(**id)).copied().collect()
+            inner.recovered.keys().filter(|id| !exists(**id)).copied().collect()
         };
         gone.into_iter().for_each(|id| self.forget(id));
         Ok(())
@@ -172,7 +188,7 @@ impl StreamsTable {
         let (mut reader, _) = Reader::new(bytes, VERSION)?;
         let id = PartitionId(reader.varint("partition")?);
         let part = Part::take(&mut reader)?;
-        let core = self.of(id);
+        let core = self.recovering(id);
         {
             let mut state = core.lock();
             match part {
@@ -180,6 +196,7 @@ impl StreamsTable {
                 Part::Bucket(_) | Part::LastId if duolog_env::seeded_bug("dedup_forgotten") => return Ok(()),
                 Part::Bucket(number) => state.dedup.restore(number, &mut reader)?,
                 Part::LastId => state.last_msg_id = reader.bytes("last message id")?.to_vec(),
+                Part::Evicted => state.take_evicted(&mut reader)?,
             }
         }
         reader.finish()?;
@@ -195,7 +212,7 @@ impl StreamsTable {
         if !self.catalog.lock().is_stream(partition) {
             return None;
         }
-        let core = self.of(partition);
+        let core = self.recovering(partition);
         let mut inner = self.inner.lock();
         if !inner.restoring.is_empty() {
             inner.end_restoring();
@@ -236,7 +253,7 @@ impl Table for StreamsTable {
 
     fn changed_shards(&self) -> Vec<u32> {
         let mut inner = self.inner.lock();
-        let streams: Vec<_> = inner.streams.values().cloned().collect();
+        let streams: Vec<_> = inner.streams.values().filter_map(Weak::upgrade).collect();
         inner.taken.clear();
         // What a checkpoint that failed had taken is taken again.
         let again = std::mem::take(&mut inner.unconfirmed);
@@ -251,11 +268,9 @@ impl Table for StreamsTable {
             if !state.dirty && again.is_empty() {
                 continue;
             }
+            // Refused when the log is closing: what isn't told stands in the snapshot, and is told after the restart.
             if let Err(error) = state.flush(true) {
-                tracing::warn!(partition = %core.id, %error, "a stream's deletes could not be queued");
-                // Not without them: the log would show what the snapshot has gone.
-                inner.unconfirmed.extend(again.iter().map(|part| (core.id, *part)));
-                continue;
+                tracing::debug!(partition = %core.id, %error, "a stream's deletes wait for the next start");
             }
             state.dirty = false;
             let (changed, gone) = state.take_changed();
@@ -304,14 +319,14 @@ impl State {
         let (buckets, gone_buckets) = self.dedup.take_changed();
         let changed = changed.into_iter().map(Part::Index).chain(buckets.into_iter().map(Part::Bucket));
         let gone = gone.into_iter().map(Part::Index).chain(gone_buckets.into_iter().map(Part::Bucket));
-        (changed.chain([Part::LastId]).collect(), gone.collect())
+        (changed.chain([Part::LastId, Part::Evicted]).collect(), gone.collect())
     }
 
     fn has(&self, part: Part) -> bool {
         match part {
             Part::Index(piece) => self.index.has(piece),
             Part::Bucket(number) => self.dedup.has(number),
-            Part::LastId => true,
+            Part::LastId | Part::Evicted => true,
         }
     }
 }

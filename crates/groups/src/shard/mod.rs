@@ -39,6 +39,8 @@ pub struct Shard {
     deadlines: BTreeSet<(Duration, GroupId)>,
     /// When to look for expired offsets next; none before the first event.
     next_offsets_check: Option<Duration>,
+    /// Offsets that seem expired stay: the wall clock is doubted.
+    holds_offsets: bool,
     unloaded: bool,
 }
 
@@ -51,6 +53,7 @@ impl Shard {
             groups: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             next_offsets_check: None,
+            holds_offsets: false,
             unloaded: false,
         }
     }
@@ -81,6 +84,11 @@ impl Shard {
     pub fn next_deadline(&self) -> Option<Duration> {
         let group = self.deadlines.first().map(|(at, _)| *at);
         group.into_iter().chain(self.next_offsets_check).min()
+    }
+
+    /// Says whether offsets that seem expired stay until the next check: the host doubts its wall clock.
+    pub fn hold_offsets(&mut self, hold: bool) {
+        self.holds_offsets = hold;
     }
 
     /// Takes back a record, in the order in which they were made: first a snapshot's, then what came after it.
@@ -292,7 +300,9 @@ impl Shard {
         }
         if self.next_offsets_check.is_some_and(|at| at <= now.monotonic) {
             self.next_offsets_check = Some(now.monotonic.saturating_add(self.config.offsets_check_interval));
-            self.expire_offsets(now, effects);
+            if !self.holds_offsets {
+                self.expire_offsets(now, effects);
+            }
         }
     }
 
