@@ -104,6 +104,8 @@ impl Consumers {
 
     /// Reads what a consumer wants next.
     async fn read(&self, consumer: &Arc<Consumer>) {
+        // What was read is handed over at once: who can't send it any faster isn't given more.
+        self.sink().room().await;
         let (source, sequences) = {
             let mut hosted = consumer.lock();
             let super::consumer::Hosted { machine, ahead, attached, .. } = &mut *hosted;

@@ -96,6 +96,10 @@ pub trait Sink: Send + Sync {
     fn envelope_bytes(&self, consumer: &Consumer, delivery: &Delivery, time: Nanos) -> u64;
     /// Whether anybody listens on a subject.
     fn has_interest(&self, subject: &[u8]) -> bool;
+    /// Ends when there is room for more deliveries: nothing is read for a consumer before.
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Nobody in front: before the door is there, and where there is none.

@@ -38,5 +38,6 @@ fn create(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamC
         jetstream.advise(request.token(2), Event::Stream(Action::Create));
     }
     let (after, info) = stream_info(jetstream, &created.stream, Detail { server: true, ..Detail::default() });
-    Ok((created.lsn.max(after), StreamCreateReply { info: Some(info), did_create: created.did_create }))
+    // The reference says so of a stream that was there already, too.
+    Ok((created.lsn.max(after), StreamCreateReply { info: Some(info), did_create: true }))
 }

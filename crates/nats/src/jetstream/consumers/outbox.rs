@@ -4,6 +4,8 @@
 //! A delivery for which nobody listens any more when it leaves is given back to its consumer.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -22,11 +24,17 @@ use crate::jetstream::JetStream;
 use crate::jetstream::convert::header_block;
 use crate::router::{Inbound, Router};
 
+/// Bytes of deliveries that may wait before no more are read: each consumer may add what it has read already.
+const FULL_BYTES: usize = 64 << 20;
+
 /// What waits to leave.
 #[derive(Default)]
 pub(crate) struct Outbox {
     queue: Mutex<VecDeque<Parcel>>,
     news: Notify,
+    /// Bytes in `queue`, and of what was taken from it and isn't sent yet.
+    waiting: AtomicUsize,
+    emptier: Notify,
 }
 
 /// One message on its way.
@@ -49,8 +57,15 @@ struct Ticket {
     request: Option<ReplyTo>,
 }
 
+impl Parcel {
+    fn len(&self) -> usize {
+        self.to.len() + self.reply.as_ref().map_or(0, Vec::len) + self.headers.len() + self.payload.len()
+    }
+}
+
 impl Outbox {
     fn put(&self, parcel: Parcel) {
+        self.waiting.fetch_add(parcel.len(), Ordering::Relaxed);
         let mut queue = self.queue.lock();
         queue.push_back(parcel);
         if queue.len() == 1 {
@@ -61,6 +76,28 @@ impl Outbox {
     fn send(&self, after: Lsn, to: Bytes, reply: Option<Vec<u8>>, status: Option<&Status>) {
         let headers = status.map(Status::header_block).unwrap_or_default();
         self.put(Parcel { after, to, shown: None, reply, headers, payload: Bytes::new(), ticket: None });
+    }
+
+    /// Ends when less than [`FULL_BYTES`] wait.
+    async fn room(&self) {
+        loop {
+            // Registered before the look, so that no news is missed in between.
+            let emptier = self.emptier.notified();
+            tokio::pin!(emptier);
+            emptier.as_mut().enable();
+            if self.waiting.load(Ordering::Relaxed) < FULL_BYTES {
+                return;
+            }
+            emptier.await;
+        }
+    }
+
+    /// So many bytes wait no longer.
+    fn left(&self, bytes: usize) {
+        let before = self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        if before >= FULL_BYTES {
+            self.emptier.notify_waiters();
+        }
     }
 
     /// Sends what becomes durable, for as long as there is a JetStream.
@@ -75,12 +112,14 @@ impl Outbox {
             let Some(jetstream) = jetstream.upgrade() else { return };
             if first > jetstream.broker.durable_lsn() && jetstream.broker.durable(first).await.is_err() {
                 // Nobody knows whether what waits is true.
-                self.queue.lock().clear();
+                let given_up: usize = self.queue.lock().drain(..).map(|parcel| parcel.len()).sum();
+                self.left(given_up);
                 return;
             }
             let durable = jetstream.broker.durable_lsn().max(first);
-            let mut lost = Vec::new();
+            let (mut lost, mut sent) = (Vec::new(), 0);
             for parcel in self.take(durable) {
+                sent += parcel.len();
                 let message = Inbound {
                     subject: &parcel.to,
                     reply: parcel.reply.as_deref(),
@@ -94,6 +133,7 @@ impl Outbox {
                 lost.extend(parcel.ticket.filter(|_| published.receivers == 0));
             }
             publisher.flush();
+            self.left(sent);
             for ticket in lost {
                 ticket.give_back(&jetstream);
             }
@@ -248,5 +288,29 @@ impl Sink for Deliveries {
 
     fn has_interest(&self, subject: &[u8]) -> bool {
         self.router.interest(subject)
+    }
+
+    fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.outbox.room())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_read_while_too_much_waits() {
+        let outbox = Arc::new(Outbox::default());
+        outbox.room().await;
+        outbox.send(Lsn(1), Bytes::from(vec![b'x'; FULL_BYTES]), None, None);
+        let waiter = tokio::spawn({
+            let outbox = Arc::clone(&outbox);
+            async move { outbox.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        outbox.left(1);
+        waiter.await.unwrap();
     }
 }
