@@ -8,6 +8,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from duolog_reliability.load import PATIENCE, decode
 
 
+#: A restarted broker knows its topics from the start; what it doesn't know for so long is lost.
+UNKNOWN_TOPIC_SECONDS = 10
+
+
 class Names:
     """Which key a topic and partition stand for now: topics are deleted and made again."""
 
@@ -197,12 +201,16 @@ class ReadBack:
 
     @staticmethod
     def _watermarks(client, key, deadline):
+        # A topic that is gone is said to be so at once, and each question costs the client memory.
+        unknown_until = time.monotonic() + UNKNOWN_TOPIC_SECONDS
         while True:
             try:
                 return client.get_watermark_offsets(TopicPartition(*split(key)), timeout=5, cached=False)
-            except KafkaException:
-                if time.monotonic() > deadline:
+            except KafkaException as error:
+                gone = error.args[0].code() in (KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART)
+                if time.monotonic() > (min(unknown_until, deadline) if gone else deadline):
                     raise
+                time.sleep(0.1)
 
     def _difference(self, key, low, high, log):
         before = self._logs.get(key, [])
