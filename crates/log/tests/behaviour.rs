@@ -196,12 +196,7 @@ fn retention_frees_segments_and_wal_files_are_used_again() {
 fn a_checkpoint_that_finds_no_room_forgets_no_dead_segment() {
     let sim = SimEnv::new(1);
     let (log, _) = open(&sim.env(), config("/data")).unwrap();
-    let orders = create(&log);
-    for _ in 0..30 {
-        orders.append(batch(&["x".repeat(2000).as_str()])).unwrap();
-        settle(&log);
-    }
-    log.checkpoint().unwrap();
+    let orders = create_with_segments(&log);
     let shard = std::path::Path::new("/data/segments/01");
     assert!(!disk_list(&sim.disk, shard).is_empty());
     orders.trim(Offset(30)).unwrap();

@@ -84,12 +84,7 @@ fn a_checkpoint_without_room_takes_none() {
 fn what_was_trimmed_is_freed_though_nothing_is_free() {
     let sim = SimEnv::new(1);
     let (log, _) = open(&sim.env(), config("/data")).unwrap();
-    let orders = create(&log);
-    for _ in 0..30 {
-        orders.append(batch(&["x".repeat(2000).as_str()])).unwrap();
-        settle(&log);
-    }
-    log.checkpoint().unwrap();
+    let orders = create_with_segments(&log);
     orders.trim(Offset(30)).unwrap();
     settle(&log);
     sim.disk.set_capacity(Some(used(&sim.disk)));

@@ -61,6 +61,17 @@ pub fn create(log: &Log) -> Partition {
     log.partition(id).expect("just created")
 }
 
+/// A partition of thirty batches of 2 KB, all of them in segments.
+pub fn create_with_segments(log: &Log) -> Partition {
+    let partition = create(log);
+    for _ in 0..30 {
+        partition.append(batch(&["x".repeat(2000).as_str()])).expect("open");
+        settle(log);
+    }
+    log.checkpoint().expect("not poisoned");
+    partition
+}
+
 /// Reads one chunk, from wherever it stands.
 pub fn read(partition: &Partition, spec: ReadSpec) -> Result<duolog_log::Chunk, ReadError> {
     match partition.read(spec)? {
