@@ -39,7 +39,11 @@ fn look(op: &Op<'_>) {
         Op::Publish(publish) => {
             if let Ok(read) = Headers::parse(publish.headers) {
                 for (name, value) in &read.entries {
-                    assert!(headers::find(publish.headers, name).is_some() || value.is_empty() || name.contains(&b':'));
+                    assert!(
+                        headers::find(publish.headers, name).is_some()
+                            || value.is_empty()
+                            || name.contains(&b':')
+                    );
                 }
             }
             assert!(subject::is_valid_literal(publish.subject) <= subject::is_subscribable(publish.subject));

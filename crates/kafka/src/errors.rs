@@ -159,6 +159,7 @@ impl From<&AppendError> for ErrorCode {
             AppendError::Poisoned(_) | AppendError::DiskFull { .. } => Self::KafkaStorageError,
             AppendError::Overloaded { .. } => Self::NotEnoughReplicas,
             AppendError::TooLarge { .. } => Self::RecordListTooLarge,
+            AppendError::OffsetsExhausted { .. } => Self::InvalidRecord,
             AppendError::Dropped(_) => Self::UnknownTopicOrPartition,
         }
     }

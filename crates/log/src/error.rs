@@ -119,6 +119,12 @@ pub enum AppendError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// The partition's offsets would go beyond the last one that there is.
+    #[error("the partition can't end at offset {end}: the highest is {}", Offset::END_MAX)]
+    OffsetsExhausted {
+        /// Where it would end.
+        end: Offset,
+    },
     /// The partition was dropped.
     #[error("partition {0} was deleted")]
     Dropped(PartitionId),

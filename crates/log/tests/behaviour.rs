@@ -8,7 +8,7 @@ use common::*;
 use duolog_env::Env;
 use duolog_log::{AppendError, Entry, OpenError, ReadError, Watch};
 use duolog_testkit::{SimDisk, SimEnv};
-use duolog_types::{Lsn, Offset, TimestampMs};
+use duolog_types::{Lsn, Offset, PartitionId, TimestampMs};
 
 fn reopened(disk: &SimDisk) -> Env {
     SimEnv::with_disk(SimDisk::from_image(disk.power_cut()), 2).env()
@@ -115,6 +115,23 @@ fn a_lost_index_is_rebuilt_and_a_damaged_segment_is_an_error_for_its_range_only(
 fn disk_list(disk: &SimDisk, dir: &std::path::Path) -> Vec<String> {
     use duolog_env::Disk;
     disk.list(dir).unwrap()
+}
+
+#[test]
+fn a_partition_ends_before_the_numbers_do() {
+    let sim = SimEnv::new(1);
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = create(&log);
+    let beyond = orders.skip_to(Offset(Offset::END_MAX.0 + 1)).unwrap_err();
+    assert!(matches!(beyond, AppendError::OffsetsExhausted { end } if end > Offset::END_MAX), "{beyond}");
+    orders.skip_to(Offset(Offset::END_MAX.0 - 1)).unwrap();
+    orders.append(batch(&["last"])).unwrap();
+    assert!(matches!(orders.append(batch(&["none left"])), Err(AppendError::OffsetsExhausted { .. })));
+    settle(&log);
+    drop((orders, log));
+    let (log, _) = open(&sim.env(), config("/data")).unwrap();
+    let orders = log.partition(PartitionId(1)).unwrap();
+    assert_eq!(read(&orders, spec(Offset(Offset::END_MAX.0 - 1))).unwrap().next_offset, Offset::END_MAX);
 }
 
 #[test]

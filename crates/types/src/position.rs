@@ -9,6 +9,8 @@ pub struct Offset(pub i64);
 impl Offset {
     /// The first offset of every partition.
     pub const ZERO: Offset = Offset(0);
+    /// Where a partition may end. Far enough from the largest number that no sum of it with a batch's count overflows.
+    pub const END_MAX: Offset = Offset(1 << 62);
 
     /// The offset `count` behind this one; stays at the largest offset instead of overflowing.
     #[must_use]

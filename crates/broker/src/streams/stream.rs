@@ -361,13 +361,14 @@ impl Stream {
             gone.push(sequence);
             next = state.index.next_match(&filter, sequence + 1, below.saturating_sub(1));
         }
+        // A sequence beyond the last one: the stream goes on there.
+        let beyond = below != u64::MAX && filter.is_everything() && below > state.index.last() + 1;
+        let skipped =
+            if beyond { Some(self.partition.log().skip_to(Sequence(below).offset())?) } else { None };
         for sequence in &gone {
             state.evict(*sequence);
         }
-        // A sequence beyond the last one: the stream goes on there.
-        if below != u64::MAX && filter.is_everything() && below > state.index.last() + 1 {
-            let log = self.partition.log();
-            let lsn = log.skip_to(Sequence(below).offset())?;
+        if let Some(lsn) = skipped {
             state.index.skip_to(below - 1);
             state.as_of = state.as_of.max(lsn);
             state.dirty = true;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use duolog_types::Offset;
+
 use super::{DiscardPolicy, RetentionPolicy, StreamConfig, StreamConfigError, subject};
 use crate::catalog::check_name;
 
@@ -52,7 +54,7 @@ pub(crate) fn checked(mut config: StreamConfig, pedantic: bool) -> Result<Stream
     }
     check_markers(&mut config, pedantic)?;
     config.first_seq = config.first_seq.max(1);
-    if config.first_seq > i64::MAX as u64 {
+    if config.first_seq > Offset::END_MAX.0 as u64 {
         return Err(Error::FirstSequence { first_seq: config.first_seq });
     }
     check_subjects(&mut config)?;

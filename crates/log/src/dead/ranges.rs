@@ -4,6 +4,9 @@ use bytes::Bytes;
 use duolog_types::Offset;
 use roaring::RoaringTreemap;
 
+/// What one frame can name; a set of so many doesn't fit into memory where it is made.
+const OFFSETS_MAX: u64 = 1 << 32;
+
 /// Offsets `base..end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -42,20 +45,23 @@ pub(crate) fn encode(offsets: &RoaringTreemap, from: Offset, to: Offset) -> Byte
 
 /// Walks a payload's ranges, in order and apart from each other.
 pub(crate) fn decode(payload: &[u8]) -> Ranges<'_> {
-    Ranges { rest: payload, behind: 0 }
+    Ranges { rest: payload, behind: 0, count: 0 }
 }
 
 /// See [`decode`]. `Err` once where the payload is none, then nothing more.
 pub(crate) struct Ranges<'a> {
     rest: &'a [u8],
     behind: u64,
+    count: u64,
 }
 
 impl Ranges<'_> {
     fn read(&mut self) -> Option<Range> {
         let base = self.behind.checked_add(take_varint(&mut self.rest)?)?;
-        let end = base.checked_add(take_varint(&mut self.rest)?)?;
+        let length = take_varint(&mut self.rest)?;
+        let end = base.checked_add(length)?;
         self.behind = end;
+        self.count = self.count.checked_add(length).filter(|count| *count <= OFFSETS_MAX)?;
         let range = Range { base: Offset(i64::try_from(base).ok()?), end: Offset(i64::try_from(end).ok()?) };
         (range.base < range.end).then_some(range)
     }

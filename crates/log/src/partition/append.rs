@@ -58,7 +58,7 @@ impl Partition {
             return Err(AppendError::Dropped(self.core.id));
         }
         let base_offset = state.next;
-        let end_offset = base_offset.plus(i64::from(batch.offset_count));
+        let end_offset = end_of(base_offset, i64::from(batch.offset_count))?;
         let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
         // Still under the partition's lock: no later offset can get an earlier place in the WAL.
         let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true, wake)?;
@@ -96,6 +96,7 @@ impl Partition {
             return Err(AppendError::Dropped(self.core.id));
         }
         let base_offset = state.next;
+        let end_offset = end_of(base_offset, 1)?;
         let joined = match &state.joined {
             Some((lsn, batch)) => {
                 batch.join(base_offset, &record, bytes_max, &self.log.queue)?.then_some(*lsn)
@@ -112,7 +113,6 @@ impl Partition {
                 lsn
             }
         };
-        let end_offset = base_offset.plus(1);
         state.next = end_offset;
         if duolog_env::seeded_bug("high_watermark_before_sync") {
             state.high_watermark = end_offset;
@@ -133,6 +133,7 @@ impl Partition {
         if to <= state.next {
             return Ok(Lsn::ZERO);
         }
+        let to = end_of(to, 0)?;
         let skip = Waiting::Skip { core: self.core.clone(), from: state.next, to };
         let lsn = self.log.queue.push(WaitingEntry::One(skip), false, Wake::Now)?;
         state.next = to;
@@ -187,4 +188,9 @@ impl Partition {
         }
         Ok(lsn)
     }
+}
+
+fn end_of(base: Offset, count: i64) -> Result<Offset, AppendError> {
+    let end = base.plus(count);
+    if end > Offset::END_MAX { Err(AppendError::OffsetsExhausted { end }) } else { Ok(end) }
 }

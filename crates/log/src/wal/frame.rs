@@ -13,6 +13,8 @@ pub(crate) const ENTRY_HEADER_BYTES: usize = 8;
 /// The part of a frame's header that all kinds share.
 const FRAME_PREFIX_BYTES: usize = 16;
 const BATCH_FIELDS_BYTES: usize = 32;
+/// Numbers of partitions are below it: one a nanosecond for a century.
+const PARTITION_END: u64 = 1 << 62;
 
 /// Frame kinds. Numbers are disk format; 17..=31 are set aside for key indexes.
 mod kind {
@@ -107,18 +109,23 @@ impl FrameHeader {
         }
     }
 
+    /// `None` where the kind is unknown, or a number is one that the writer never gives (sums of those that it gives
+    /// don't overflow).
     fn get(kind: u8, id: u64, fields: &[u8]) -> Option<Self> {
         let mut get = Get::new(fields);
         let partition = PartitionId(id);
+        if kind != kind::STATE && !(1..PARTITION_END).contains(&id) {
+            return None;
+        }
         Some(match kind {
             kind::STATE => Self::State { table: TableId(u16::try_from(id >> 32).ok()?), shard: id as u32 },
             kind::CREATE => Self::Create { partition },
             kind::DROP => Self::Drop { partition },
             kind::DELETE => Self::Delete { partition },
-            kind::TRIM => Self::Trim { partition, to: get.offset()? },
-            kind::SKIP => Self::Skip { partition, from: get.offset()?, to: get.offset()? },
+            kind::TRIM => Self::Trim { partition, to: offset(&mut get)? },
+            kind::SKIP => Self::Skip { partition, from: offset(&mut get)?, to: offset(&mut get)? },
             kind::BATCH => {
-                let base_offset = get.offset()?;
+                let base_offset = offset(&mut get)?;
                 let arrival = get.nanos()?;
                 let max_timestamp = get.timestamp()?;
                 let offset_count = get.u32()?;
@@ -127,6 +134,10 @@ impl FrameHeader {
             _ => return None,
         })
     }
+}
+
+fn offset(get: &mut Get<'_>) -> Option<Offset> {
+    get.offset().filter(|offset| (Offset::ZERO..=Offset::END_MAX).contains(offset))
 }
 
 /// Appends the header of an entry whose frames take `frames_bytes`.
@@ -181,7 +192,9 @@ pub(crate) fn walk(
             let body =
                 payload.get(payload_at..payload_at + payload_bytes).ok_or_else(|| short("frame", at))?;
             let header =
-                FrameHeader::get(kind, id, fields).ok_or_else(|| format!("frame of unknown kind {kind}"))?;
+                FrameHeader::get(kind, id, fields).ok_or_else(|| {
+                    format!("the frame at payload byte {at} (kind {kind}, of {id}) is of an unknown kind, or its numbers are out of bounds")
+                })?;
             visit(Found { lsn, header, payload: body, payload_at })?;
             at = payload_at + payload_bytes;
         }
@@ -202,8 +215,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn header() -> impl Strategy<Value = FrameHeader> {
-        let partition = any::<u64>().prop_map(PartitionId);
-        let offset = any::<i64>().prop_map(Offset);
+        let partition = (1..PARTITION_END).prop_map(PartitionId);
+        let offset = (0..=Offset::END_MAX.0).prop_map(Offset);
         prop_oneof![
             (any::<u16>(), any::<u32>())
                 .prop_map(|(table, shard)| FrameHeader::State { table: TableId(table), shard }),
@@ -224,6 +237,22 @@ mod tests {
                 }
             ),
         ]
+    }
+
+    #[test]
+    fn numbers_that_no_writer_gives_are_refused() {
+        let (partition, to) = (PartitionId(1), Offset::END_MAX);
+        let refused = |header: FrameHeader| {
+            let mut payload = Vec::new();
+            put_entry_header(header.encoded_bytes() as u32, 1, &mut payload);
+            header.put(0, &mut payload);
+            walk(&payload, Lsn(5), 1, |_| Ok(())).is_err()
+        };
+        assert!(!refused(FrameHeader::Trim { partition, to }));
+        assert!(refused(FrameHeader::Trim { partition, to: to.plus(1) }));
+        assert!(refused(FrameHeader::Skip { partition, from: Offset(-1), to }));
+        assert!(refused(FrameHeader::Create { partition: PartitionId(u64::MAX) }));
+        assert!(refused(FrameHeader::Drop { partition: PartitionId(0) }));
     }
 
     proptest! {

@@ -15,6 +15,14 @@ pub(crate) const FILE_HEADER_BYTES: u64 = SECTOR_BYTES as u64;
 /// What a group header takes; its entries follow at once.
 pub(crate) const GROUP_HEADER_BYTES: usize = 64;
 
+/// No file's sequence number, LSN or position is above: sums with what a group holds never overflow.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// Whether an entry can have this number; they begin at 1.
+fn is_entry(lsn: Lsn) -> bool {
+    (1..=NUMBER_MAX).contains(&lsn.0)
+}
+
 /// The first sector of a WAL file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
@@ -78,6 +86,11 @@ impl FileHeader {
         }
         if version > WAL_VERSION {
             return Err(NotAHeader::TooNew(version));
+        }
+        let aligned = header.prev_end.is_multiple_of(FILE_HEADER_BYTES);
+        if header.seq > NUMBER_MAX || header.prev_end > NUMBER_MAX || !aligned || !is_entry(header.first_lsn)
+        {
+            return Err(damaged);
         }
         Ok(header)
     }
@@ -151,7 +164,9 @@ impl GroupHeader {
             payload_crc: get.u32()?,
         };
         let _reserved = get.take(12)?;
-        (get.u32()? == crc32c(&bytes[..GROUP_HEADER_BYTES - 4])).then_some(header)
+        let whole = get.u32()? == crc32c(&bytes[..GROUP_HEADER_BYTES - 4]);
+        let possible = is_entry(header.first_lsn) && header.durable_lsn.0 <= NUMBER_MAX;
+        (whole && possible).then_some(header)
     }
 
     /// The chain value that the next group must name: this header's own CRC, which covers the payload's.
