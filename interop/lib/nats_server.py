@@ -24,12 +24,17 @@ def nats_server_binary():
     return install.venv("venv-nats-server", install.INTEROP / "nats" / "server-requirements.txt") / "nats-server"
 
 
+def prepare(kind):
+    """Builds or installs the server, which several starts at once shouldn't do."""
+    return broker.duolog_binary() if kind == "duolog" else nats_server_binary()
+
+
 class NatsServer:
     """A server with a directory and a port that outlive its process."""
 
     def __init__(self, kind, sync_always=False):
         self.kind, self.sync_always = kind, sync_always
-        self.binary = broker.duolog_binary() if kind == "duolog" else nats_server_binary()
+        self.binary = prepare(kind)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{kind}-interop-"))
         self.address = None
         self.starts = 0

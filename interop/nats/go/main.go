@@ -63,6 +63,15 @@ func receive[T any](from <-chan T, what string) T {
 	panic("unreachable")
 }
 
+// closed waits for a channel to be closed, in time.
+func closed(channel <-chan struct{}, what string) {
+	select {
+	case <-channel:
+	case <-time.After(wait):
+		fail("not within %v: %s", wait, what)
+	}
+}
+
 func texts(from, to int) []string {
 	var all []string
 	for number := from; number < to; number++ {

@@ -100,7 +100,7 @@ func streams(ctx context.Context, nc *nats.Conn) int {
 	for number := range 2000 {
 		futures = append(futures, must(js.PublishAsync(fmt.Sprintf("many.%d", number%10), make([]byte, 100))))
 	}
-	receive(js.PublishAsyncComplete(), "all acknowledgements")
+	closed(js.PublishAsyncComplete(), "all acknowledgements")
 	for at, future := range futures {
 		select {
 		case ack := <-future.Ok():
@@ -137,27 +137,23 @@ func consumers(ctx context.Context, nc *nats.Conn) int {
 	for number := range 200 {
 		must(js.Publish(ctx, fmt.Sprintf("jobs.%d", number%2), []byte(fmt.Sprint(number))))
 	}
-	worker := must(stream.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 100,
-		BackOff: []time.Duration{time.Second, 2 * time.Second}, MaxDeliver: 5}))
-	first := must(worker.Next())
-	ok(first.NakWithDelay(300 * time.Millisecond))
-	batch := must(worker.Fetch(20, jetstream.FetchMaxWait(wait)))
-	var redelivered uint64
-	for message := range batch.Messages() {
-		metadata := must(message.Metadata())
-		if metadata.NumDelivered > 1 {
-			redelivered = metadata.Sequence.Stream
+	worker := must(stream.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: "worker", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 100, MaxDeliver: 5}))
+	// untilAgain confirms jobs until the first of all comes again.
+	untilAgain := func() uint64 {
+		for {
+			message := must(worker.Next(jetstream.FetchMaxWait(wait)))
+			metadata := must(message.Metadata())
+			if metadata.Sequence.Stream == 1 {
+				ok(message.NakWithDelay(300 * time.Millisecond))
+				return metadata.NumDelivered
+			}
+			ok(message.InProgress())
+			ok(message.DoubleAck(ctx))
 		}
-		ok(message.InProgress())
-		ok(message.DoubleAck(ctx))
 	}
-	ok(batch.Error())
-	if redelivered == 0 {
-		message := must(worker.Next())
-		redelivered = must(message.Metadata()).Sequence.Stream
-		ok(message.DoubleAck(ctx))
-	}
-	same(redelivered, uint64(1), "the refused job")
+	ok(must(worker.Next()).Nak())
+	same(untilAgain(), uint64(2), "deliveries of the refused job")
+	refusedAt := time.Now()
 	few := must(worker.FetchBytes(1000))
 	bytes := 0
 	for message := range few.Messages() {
@@ -167,16 +163,27 @@ func consumers(ctx context.Context, nc *nats.Conn) int {
 	if bytes == 0 || bytes > 1000 {
 		fail("%d bytes in a fetch of 1000", bytes)
 	}
-	done := make(chan struct{})
+	for message := range must(worker.Fetch(20, jetstream.FetchMaxWait(wait))).Messages() {
+		ok(message.DoubleAck(ctx))
+	}
+	same(untilAgain(), uint64(3), "deliveries of the job that was refused for a while")
+	if early := time.Since(refusedAt); early < 290*time.Millisecond {
+		fail("a job refused for 300 ms came again after %v", early)
+	}
+	for number := 200; number < 300; number++ {
+		must(js.Publish(ctx, "jobs.3", []byte(fmt.Sprint(number))))
+	}
+	done := make(chan string, 300)
 	consuming := must(worker.Consume(func(message jetstream.Msg) {
 		_ = message.Ack()
-		if string(message.Data()) == "199" {
-			close(done)
-		}
+		done <- string(message.Data())
 	}, jetstream.PullMaxMessages(13)))
-	receive(done, "the last job")
+	missing := map[string]bool{"0": true, "299": true}
+	for len(missing) > 0 {
+		delete(missing, receive(done, "the last jobs"))
+	}
 	consuming.Drain()
-	receive(consuming.Closed(), "the end of consuming")
+	closed(consuming.Closed(), "the end of consuming")
 	ok(nc.Flush())
 	same(left(ctx, worker), [2]uint64{}, "what is left for the consumer")
 	same(must(stream.Info(ctx)).State.Msgs, uint64(0), "what is left of the queue")
