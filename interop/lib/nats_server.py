@@ -73,12 +73,13 @@ class NatsServer:
             path.unlink()
         data = self.directory / "data"
         port = self.address.rsplit(":", 1)[1] if self.address else -1
-        command = [self.binary, "-a", "127.0.0.1", "-p", port, "-n", "server", "-js", "-sd", data,
-                   "--ports_file_dir", self.directory]
+        command = [self.binary, "-a", "127.0.0.1", "-p", port, "-n", "server", "--ports_file_dir", self.directory]
         if self.sync_always:
             config = self.directory / "server.conf"
             config.write_text(SYNC_ALWAYS % json.dumps(str(data)))
             command += ["-c", config]
+        else:
+            command += ["-js", "-sd", data]
 
         def written_address(_log):
             for path in self.directory.glob("*.ports"):

@@ -216,7 +216,7 @@ func consumers(ctx context.Context, nc *nats.Conn) int {
 	}
 	pushing.Stop()
 	same(left(ctx, pushed), [2]uint64{}, "what was pushed and not acknowledged")
-	latest := must(js.CreateConsumer(ctx, "MANY", jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: true}))
+	latest := must(js.CreateConsumer(ctx, "MANY", jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, FilterSubject: "many.*", HeadersOnly: true}))
 	lasts := must(latest.Fetch(20, jetstream.FetchMaxWait(300*time.Millisecond)))
 	count := 0
 	for message := range lasts.Messages() {
