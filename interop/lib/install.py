@@ -129,7 +129,7 @@ def go_program(sources, name):
     """A Go program of ours, built against the modules that its go.sum pins."""
     inputs = sorted([*sources.glob("*.go"), sources / "go.mod", sources / "go.sum"])
     program = CACHE / name
-    once(name, inputs, lambda: run("go", "build", "-trimpath", "-o", program, ".", cwd=sources))
+    once(name, inputs, lambda: run("go", "build", "-o", program, ".", cwd=sources))
     return program
 
 
