@@ -65,6 +65,9 @@ pub(crate) struct State {
 pub(crate) struct CursorState {
     pub(crate) filter: Filter,
     pub(crate) position: u64,
+    /// From `position` up to here nothing matches, so the next message isn't looked for twice. Below `position`: it
+    /// wasn't looked for.
+    pub(crate) looked: u64,
     pub(crate) pending: u64,
 }
 
