@@ -214,7 +214,7 @@ impl State {
                     }
                 }
                 None => {
-                    for id in self.index.subjects.matching(">") {
+                    for id in self.index.subjects.with_more_than(limit) {
                         self.enforce_subject(id, limit);
                     }
                 }

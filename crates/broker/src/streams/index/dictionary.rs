@@ -80,6 +80,11 @@ impl Dictionary {
         text(&self.arena, self.get(id))
     }
 
+    /// The subjects with more messages than `limit`, in no order.
+    pub(crate) fn with_more_than(&self, limit: u64) -> Vec<SubjectId> {
+        self.by_text.iter().copied().filter(|id| u64::from(self.get(*id).count) > limit).collect()
+    }
+
     /// The number of a subject.
     pub(crate) fn find(&self, subject: &str) -> Option<SubjectId> {
         let hash = self.hasher.hash_one(subject.as_bytes());
