@@ -333,7 +333,7 @@ impl Replay {
                     arrival,
                     max_timestamp,
                 };
-                if self.batch(partition, entry) {
+                if self.batch(partition, entry)? {
                     for table in self.tables.values() {
                         table.apply_batch(partition, base_offset, arrival, found.payload);
                     }
@@ -349,11 +349,7 @@ impl Replay {
         {
             let mut state = core.lock();
             for range in ranges::decode(payload) {
-                let range = range.map_err(|detail| OpenError::Table {
-                    table: PARTITIONS.0,
-                    shard: Partitions::shard_of(partition),
-                    detail,
-                })?;
+                let range = range.map_err(|detail| not_of(partition, detail))?;
                 state.delete(range);
                 // What was given up with a damaged range gives its offsets to something new.
                 let end = range.end.min(state.next);
@@ -370,12 +366,20 @@ impl Replay {
     }
 
     /// Returns whether the batch is one that the partition didn't have.
-    fn batch(&self, partition: PartitionId, entry: TailEntry) -> bool {
-        let Some(core) = self.partitions.get(partition) else { return false };
+    fn batch(&self, partition: PartitionId, entry: TailEntry) -> Result<bool, OpenError> {
+        let Some(core) = self.partitions.get(partition) else { return Ok(false) };
         {
             let mut state = core.lock();
             if entry.end <= state.next {
-                return false;
+                return Ok(false);
+            }
+            if entry.base < state.next || (entry.len as usize) < duolog_record::HEADER_BYTES {
+                let TailEntry { base, end, len, .. } = entry;
+                let next = state.next;
+                let detail = format!(
+                    "a batch of {len} bytes takes the offsets {base}..{end} of a partition that ends at {next}"
+                );
+                return Err(not_of(partition, detail));
             }
             // Only where a damaged range was given up: its offsets stay empty.
             fill_gap(&mut state, entry.base, entry.lsn);
@@ -384,7 +388,7 @@ impl Replay {
             state.high_watermark = entry.end;
         }
         self.mark(partition);
-        true
+        Ok(true)
     }
 
     fn mark(&self, partition: PartitionId) {
@@ -396,10 +400,46 @@ impl Replay {
     }
 }
 
+fn not_of(partition: PartitionId, detail: String) -> OpenError {
+    OpenError::Table { table: PARTITIONS.0, shard: Partitions::shard_of(partition), detail }
+}
+
 fn fill_gap(state: &mut State, to: Offset, lsn: Lsn) {
     if to > state.next {
         state.push_tail(TailEntry::gap(state.next, to, lsn));
         state.next = to;
         state.high_watermark = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_over_offsets_that_are_taken_is_damage_and_no_panic() {
+        let mut replay = Replay::new(Vec::new(), &Manifest::default());
+        let partition = PartitionId(1);
+        let payload = [0; duolog_record::HEADER_BYTES];
+        let mut frame = |header: FrameHeader, payload: &[u8]| {
+            replay.frame(
+                Found { lsn: Lsn(1), header, payload, payload_at: 0 },
+                Place { file_seq: 1, position: 4096 },
+            )
+        };
+        let batch = |base: i64| FrameHeader::Batch {
+            partition,
+            base_offset: Offset(base),
+            offset_count: 5,
+            arrival: duolog_types::Nanos(0),
+            max_timestamp: duolog_types::TimestampMs(0),
+        };
+        frame(FrameHeader::Create { partition }, &[]).unwrap();
+        frame(batch(0), &payload).unwrap();
+        frame(batch(0), &payload).expect("known already, as after a checkpoint");
+        let refused = frame(batch(3), &payload).unwrap_err().to_string();
+        assert!(refused.contains("takes the offsets 3..8 of a partition that ends at 5"), "{refused}");
+        let refused = frame(batch(5), &payload[1..]).unwrap_err().to_string();
+        assert!(refused.contains("a batch of 60 bytes"), "{refused}");
     }
 }
