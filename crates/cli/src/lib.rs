@@ -17,6 +17,7 @@ mod base64;
 mod confirm;
 mod connect;
 mod consume;
+mod consumer;
 mod exit;
 mod group;
 mod nats;
@@ -25,6 +26,7 @@ mod produce;
 mod publish;
 mod record_json;
 mod request;
+mod stream;
 mod subscribe;
 mod time;
 mod topic;
@@ -47,6 +49,12 @@ pub enum Command {
     Produce(produce::ProduceArgs),
     /// Read records from a topic
     Consume(consume::ConsumeArgs),
+    /// Create, list, describe, edit, purge and delete streams, read a message, see every reader
+    #[command(subcommand)]
+    Stream(stream::StreamCommand),
+    /// Create, list, describe and delete consumers of a stream, and read with them
+    #[command(subcommand)]
+    Consumer(consumer::ConsumerCommand),
     /// Publish a message to a NATS subject
     Pub(publish::PubArgs),
     /// Listen on a NATS subject
@@ -65,6 +73,8 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Group(command) => group::run(command).await,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
+        Command::Stream(command) => stream::run(command).await,
+        Command::Consumer(command) => consumer::run(command).await,
         Command::Pub(args) => publish::run(args).await,
         Command::Sub(args) => subscribe::run(args).await,
         Command::Request(args) => request::run(args).await,

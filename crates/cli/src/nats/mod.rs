@@ -8,6 +8,8 @@ mod error;
 mod input;
 mod message;
 mod printer;
+mod replay;
+pub mod setting;
 mod views;
 
 use std::collections::VecDeque;
@@ -23,9 +25,10 @@ use tokio::sync::Notify;
 pub use async_nats::{HeaderMap, Message};
 pub use error::NatsError;
 pub use input::{body, header_map, literal_subject, pattern_subject};
-pub use message::{HeaderJson, MessageJson, NatsMessage, StoredMessage};
+pub use message::{MessageJson, NatsMessage, StoredReply, plain};
 pub use printer::{MessageFormat, Printer};
-pub use views::{ConsumerInfo, SequencePair, StreamInfo, StreamState, is_zero_time, millis};
+pub use replay::{Replay, Start};
+pub use views::{ConsumerInfo, SequencePair, StreamInfo, StreamState, is_zero_time, millis, text};
 
 use crate::connect::seconds;
 use crate::output;
@@ -164,7 +167,10 @@ impl Nats {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return Err(NatsError::connect(address, timeout, &error)),
             Err(_) => {
-                return Err(NatsError::Timeout { what: format!("a connection to {address}"), after: timeout });
+                return Err(NatsError::Timeout {
+                    what: format!("a connection to {address}"),
+                    after: timeout,
+                });
             }
         };
         Ok(Self { client, address, timeout, complaints })
