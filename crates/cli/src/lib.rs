@@ -20,6 +20,7 @@ mod consume;
 mod consumer;
 mod exit;
 mod group;
+mod kv;
 mod nats;
 mod output;
 mod produce;
@@ -55,6 +56,9 @@ pub enum Command {
     /// Create, list, describe and delete consumers of a stream, and read with them
     #[command(subcommand)]
     Consumer(consumer::ConsumerCommand),
+    /// Keep values under keys: buckets, get, put, delete, history, watch
+    #[command(subcommand)]
+    Kv(kv::KvCommand),
     /// Publish a message to a NATS subject
     Pub(publish::PubArgs),
     /// Listen on a NATS subject
@@ -75,6 +79,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Consume(args) => consume::run(args).await,
         Command::Stream(command) => stream::run(command).await,
         Command::Consumer(command) => consumer::run(command).await,
+        Command::Kv(command) => kv::run(command).await,
         Command::Pub(args) => publish::run(args).await,
         Command::Sub(args) => subscribe::run(args).await,
         Command::Request(args) => request::run(args).await,

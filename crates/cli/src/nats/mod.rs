@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 pub use async_nats::{HeaderMap, Message};
 pub use error::NatsError;
 pub use input::{body, header_map, literal_subject, pattern_subject};
+#[cfg(test)]
+pub use message::Stored;
 pub use message::{MessageJson, NatsMessage, StoredReply, plain};
 pub use printer::{MessageFormat, Printer};
 pub use replay::{Replay, Start};
