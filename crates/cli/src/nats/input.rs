@@ -34,6 +34,9 @@ pub fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, Failure> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let bad = |reason: &dyn std::fmt::Display| Failure::Usage(format!("header {name}: {reason}"));
+        if name.is_empty() {
+            return Err(bad(&"it has no name"));
+        }
         let parsed: HeaderName = name.parse().map_err(|error| bad(&error))?;
         let value: HeaderValue = value.parse().map_err(|error| bad(&error))?;
         map.append(parsed, value);

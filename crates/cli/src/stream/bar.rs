@@ -49,7 +49,7 @@ pub fn draw(start: u64, end: u64, places: &[(char, u64)]) -> String {
 /// Only who is at the very start stands in the first column, and only who is at the very end in the last.
 fn column(place: u64, start: u64, end: u64) -> usize {
     const LAST: usize = WIDTH - 1;
-    if place >= end {
+    if place >= end || end <= start {
         return LAST;
     }
     if place <= start {
