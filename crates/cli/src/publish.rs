@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
@@ -11,7 +11,7 @@ use crate::output;
 use crate::topic::assignment;
 
 /// Acknowledgements that are waited for at once.
-const IN_FLIGHT: usize = 256;
+const IN_FLIGHT: u64 = 256;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,36 +119,88 @@ pub async fn run(mut args: PubArgs) -> Result<(), Failure> {
         output::progress(&format!("{messages} published to {}", args.subject));
         return args.output.print::<PubRow>(&[]);
     }
-    let sending = stream::iter(0..args.count)
-        .map(|_| acknowledged(&nats, &args.subject, headers.clone(), body.clone()))
-        .buffered(IN_FLIGHT);
-    let acks: Vec<PubAck> = sending.try_collect().await?;
-    if let (Some(first), Some(last)) = (acks.first(), acks.last()) {
-        let sequences = if first.sequence == last.sequence {
-            format!("sequence {}", first.sequence)
-        } else {
-            format!("sequences {} to {}", first.sequence, last.sequence)
-        };
-        let duplicates = acks.iter().filter(|ack| ack.duplicate).count() as u64;
-        let duplicates = match duplicates {
-            0 => String::new(),
-            known => format!(" ({} known by id and not stored again)", output::counted(known, "message")),
-        };
-        output::progress(&format!(
-            "{messages} published to {}: stream {}, {sequences}{duplicates}",
-            args.subject, first.stream
-        ));
-    }
-    let rows: Vec<PubRow> = acks
-        .into_iter()
-        .map(|ack| PubRow {
-            subject: args.subject.clone(),
-            stream: ack.stream,
-            sequence: ack.sequence,
-            duplicate: ack.duplicate,
-        })
-        .collect();
+    let mut rows = Vec::new();
+    let mut summary = Summary::default();
+    let keep_rows = args.output != ResultFormat::Text;
+    let taken = |ack: PubAck| {
+        summary.add(&ack);
+        if keep_rows {
+            let PubAck { stream, sequence, duplicate } = ack;
+            rows.push(PubRow { subject: args.subject.clone(), stream, sequence, duplicate });
+        }
+    };
+    publish_all(&nats, &args.subject, &headers, &body, args.count, taken).await?;
+    output::progress(&format!("{messages} published to {}{}", args.subject, summary.text()));
     args.output.print(&rows)
+}
+
+/// What acknowledgements said, however many there were.
+#[derive(Debug, Default)]
+struct Summary {
+    stream: String,
+    first: Option<u64>,
+    last: u64,
+    duplicates: u64,
+}
+
+impl Summary {
+    fn add(&mut self, ack: &PubAck) {
+        if self.first.is_none() {
+            self.stream.clone_from(&ack.stream);
+        }
+        self.first = Some(self.first.map_or(ack.sequence, |first| first.min(ack.sequence)));
+        self.last = self.last.max(ack.sequence);
+        self.duplicates += u64::from(ack.duplicate);
+    }
+
+    fn text(&self) -> String {
+        let Some(first) = self.first else { return String::new() };
+        let mut text = format!(": stream {}, sequence", self.stream);
+        text.push_str(&if first == self.last {
+            format!(" {first}")
+        } else {
+            format!("s {first} to {}", self.last)
+        });
+        if self.duplicates > 0 {
+            let known = output::counted(self.duplicates, "message");
+            text.push_str(&format!(" ({known} known by id and not stored again)"));
+        }
+        text
+    }
+}
+
+/// Publishes `count` times in order, a window at a time, and hands over the stream's acknowledgements.
+async fn publish_all(
+    nats: &Nats,
+    subject: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+    count: u64,
+    mut taken: impl FnMut(PubAck),
+) -> Result<(), NatsError> {
+    let inbox = nats.inbox();
+    let mut replies = nats.subscribe(&inbox, None).await?;
+    let (mut sent, mut came) = (0, 0);
+    while came < count {
+        while sent < count && sent - came < IN_FLIGHT {
+            nats.publish(subject, Some(&inbox), Some(headers.clone()), body.clone()).await?;
+            sent += 1;
+        }
+        let reply = tokio::select! {
+            reply = tokio::time::timeout(nats.timeout(), replies.next()) => reply,
+            complaint = nats.next_complaint() => return Err(complaint),
+        };
+        let Ok(Some(reply)) = reply else {
+            let what = format!("the acknowledgement of a message to {subject}; {came} of {count} came");
+            return Err(NatsError::Timeout { what, after: nats.timeout() });
+        };
+        if reply.status.is_some_and(|status| status.as_u16() == 503) {
+            return Err(NatsError::NoStream { subject: subject.to_owned() });
+        }
+        taken(nats.read_reply(&format!("publish to {subject}"), &reply.payload)?);
+        came += 1;
+    }
+    Ok(())
 }
 
 /// Publishes, and waits for the stream's acknowledgement.

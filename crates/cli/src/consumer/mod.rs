@@ -24,7 +24,7 @@ pub enum ConsumerCommand {
     List(ListArgs),
     /// Create a consumer
     #[command(after_help = CREATE_EXAMPLES)]
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Show where a consumer is, and its settings
     #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(DescribeArgs),
@@ -123,7 +123,7 @@ pub struct DeleteArgs {
 pub async fn run(command: ConsumerCommand) -> Result<(), Failure> {
     match command {
         ConsumerCommand::List(args) => list(args).await,
-        ConsumerCommand::Create(args) => create(args).await,
+        ConsumerCommand::Create(args) => create(*args).await,
         ConsumerCommand::Describe(args) => describe(args).await,
         ConsumerCommand::Next(args) => next::run(args).await,
         ConsumerCommand::Delete(args) => delete(args).await,

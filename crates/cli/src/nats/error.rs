@@ -122,6 +122,10 @@ impl NatsError {
         matches!(self, Self::Api { err_code, .. } if *err_code == kind.err_code)
     }
 
+    pub(super) fn no_connection(address: &str, after: Duration) -> Self {
+        Self::Timeout { what: format!("a connection to {address}; is a NATS server there?"), after }
+    }
+
     pub(super) fn connect(address: String, after: Duration, error: &async_nats::ConnectError) -> Self {
         let source = error.source();
         let io = source.and_then(|source| source.downcast_ref::<io::Error>());
@@ -130,9 +134,7 @@ impl NatsError {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                 Self::Unauthorized { address }
             }
-            ConnectErrorKind::TimedOut => {
-                Self::Timeout { what: format!("a connection to {address}; is a NATS server there?"), after }
-            }
+            ConnectErrorKind::TimedOut => Self::no_connection(&address, after),
             _ if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) => {
                 let local = is_loopback(address.strip_prefix("nats://").unwrap_or(&address));
                 let how = if local { " start it with `duolog`" } else { "" };

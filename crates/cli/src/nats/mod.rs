@@ -145,8 +145,8 @@ impl Nats {
     /// # Errors
     /// Nobody answers there, or not to this user.
     pub async fn connect(server: &ServerArgs, timeout: Duration) -> Result<Self, NatsError> {
-        let urls: Vec<&str> = server.server.split(',').map(str::trim).collect();
-        let address = urls.iter().map(|url| shown(url)).collect::<Vec<_>>().join(",");
+        let urls: Vec<String> = server.server.split(',').map(|url| without_user(url.trim())).collect();
+        let address = urls.join(",");
         let complaints = Arc::new(Complaints::default());
         let noted = Arc::clone(&complaints);
         let mut options = ConnectOptions::new()
@@ -157,23 +157,19 @@ impl Nats {
                 note(&noted, &event);
                 std::future::ready(())
             });
-        if let Some(token) = &server.token {
-            options = options.token(token.clone());
+        let (user, password, token) = server.identity();
+        if let Some(token) = token {
+            options = options.token(token);
         }
-        if let Some(user) = &server.user {
-            options = options.user_and_password(user.clone(), server.password.clone().unwrap_or_default());
+        if let Some(user) = user {
+            options = options.user_and_password(user, password.unwrap_or_default());
         }
         // Name resolution has no limit of its own in the client.
         let connected = tokio::time::timeout(timeout, options.connect(urls)).await;
         let client = match connected {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return Err(NatsError::connect(address, timeout, &error)),
-            Err(_) => {
-                return Err(NatsError::Timeout {
-                    what: format!("a connection to {address}"),
-                    after: timeout,
-                });
-            }
+            Err(_) => return Err(NatsError::no_connection(&address, timeout)),
         };
         Ok(Self { client, address, timeout, complaints })
     }
@@ -302,20 +298,79 @@ fn note(complaints: &Complaints, event: &Event) {
     }
 }
 
-/// `url` without the user and password that may stand in it.
-fn shown(url: &str) -> String {
+impl ServerArgs {
+    /// User, password and token: those of the flags, else those of the first URL that has some.
+    fn identity(&self) -> (Option<String>, Option<String>, Option<String>) {
+        if self.user.is_some() || self.token.is_some() {
+            return (self.user.clone(), self.password.clone(), self.token.clone());
+        }
+        match self.server.split(',').find_map(|url| split_user(url.trim()).1) {
+            None => (None, None, None),
+            Some(known) => match known.split_once(':') {
+                Some((user, password)) => (Some(unescaped(user)), Some(unescaped(password)), None),
+                None => (None, None, Some(unescaped(known))),
+            },
+        }
+    }
+}
+
+/// Scheme and host of a URL, and what stands before the `@`. The client passes over the latter.
+fn split_user(url: &str) -> (String, Option<&str>) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    format!("{scheme}://{host}")
+    match rest.rsplit_once('@') {
+        Some((known, host)) => (format!("{scheme}://{host}"), Some(known)),
+        None => (format!("{scheme}://{rest}"), None),
+    }
+}
+
+fn without_user(url: &str) -> String {
+    split_user(url).0
+}
+
+/// `%40` as `@`; what is no escape stays.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digits =
+            behind.get(..2).filter(|_| *first == b'%').and_then(|digits| str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn identity(server: &str, user: Option<&str>) -> (Option<String>, Option<String>, Option<String>) {
+        let args = ServerArgs {
+            server: server.to_owned(),
+            user: user.map(str::to_owned),
+            password: None,
+            token: None,
+        };
+        args.identity()
+    }
+
     #[test]
-    fn a_password_in_the_url_is_not_shown() {
-        assert_eq!(shown("nats://me:secret@h:4222"), "nats://h:4222");
-        assert_eq!(shown("h:4222"), "nats://h:4222");
+    fn who_asks_may_stand_in_the_url_and_is_not_shown() {
+        assert_eq!(without_user("nats://me:secret@h:4222"), "nats://h:4222");
+        assert_eq!(without_user("tls://h:4222"), "tls://h:4222");
+        assert_eq!(without_user("h:4222"), "nats://h:4222");
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(identity("nats://me:s%40c%@h", None), (some("me"), some("s@c%"), None));
+        assert_eq!(identity("nats://t0ken@h", None), (None, None, some("t0ken")));
+        assert_eq!(identity("nats://me:secret@h", Some("other")), (some("other"), None, None));
+        assert_eq!(identity("nats://h", None), (None, None, None));
     }
 }

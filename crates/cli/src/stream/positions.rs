@@ -84,6 +84,7 @@ pub async fn run(args: PositionsArgs) -> Result<(), Failure> {
     let (wanted, number) = split(&args.stream);
     let nats = Nats::connect(&args.server, args.kafka.timeout).await;
     let kafka = kafka_side(args.kafka.client(), wanted).await;
+    let kafka_answers = kafka.is_ok();
     let (nats, kafka) = match (nats, kafka) {
         (Err(nats), Err(kafka)) => {
             return Err(Failure::Failed(format!("neither side answers: {nats}; {kafka}")));
@@ -122,7 +123,7 @@ pub async fn run(args: PositionsArgs) -> Result<(), Failure> {
             }
         });
     }
-    if kafka.is_none() && found.iter().all(|positions| positions.known_to == ["nats"]) {
+    if kafka_answers && kafka.is_none() {
         output::progress(&format!(
             "{}: no such topic on the Kafka side, so no groups are shown",
             args.stream
