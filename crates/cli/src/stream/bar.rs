@@ -39,7 +39,7 @@ pub fn draw(start: u64, end: u64, places: &[(char, u64)]) -> String {
         if index == 0 {
             text.push_str(&format!("{from} |{line}| {end}\n"));
         } else {
-            text.push_str(&format!("{indent}{line}").trim_end());
+            text.push_str(format!("{indent}{line}").trim_end());
             text.push('\n');
         }
     }
