@@ -15,7 +15,7 @@ struct Broker {
     child: Child,
     kafka: String,
     nats: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Broker {
@@ -46,12 +46,20 @@ impl Broker {
     }
 
     fn with(settings: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap(), "127.0.0.1:0", settings)
+    }
+
+    fn at(dir: tempfile::TempDir, nats: &str, settings: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_duolog"));
         command.args(["--data-dir", dir.path().to_str().unwrap(), "--set", "wal.file_bytes=1MiB"]);
-        for door in ["--kafka-listen", "--nats-listen", "--http-listen"] {
-            command.args([door, "127.0.0.1:0"]);
-        }
+        command.args([
+            "--nats-listen",
+            nats,
+            "--kafka-listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "127.0.0.1:0",
+        ]);
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -68,7 +76,16 @@ impl Broker {
                 _ => {}
             }
         }
-        Self { child, kafka, nats, _dir: dir }
+        Self { child, kafka, nats, dir }
+    }
+
+    /// Kills it, and starts it again on the same data and NATS address.
+    fn killed_and_restarted(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let nats = self.nats.trim_start_matches("nats://").to_owned();
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        Self::at(dir, &nats, &[])
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -505,6 +522,36 @@ fn a_bucket_is_made_written_read_watched_and_dropped() {
     broker.ok(&["kv", "drop", "config", "--yes"]);
     broker.fails(&["kv", "drop", "config", "--yes"], 1, "bucket config: there is none");
     assert_eq!(broker.json(&["kv", "list"]), json!([]));
+}
+
+#[test]
+fn who_waits_goes_on_when_the_broker_was_killed_and_is_back() {
+    let broker = Broker::start();
+    broker.ok(&["stream", "create", "orders", "--subject", "orders.>"]);
+    broker.ok(&["consumer", "create", "orders", "worker"]);
+    broker.ok(&["kv", "create", "config"]);
+    broker.ok(&["kv", "put", "config", "a", "1"]);
+    let mut listening = broker.spawn(&["sub", "news", "-n", "1", "-o", "value"], "listening");
+    let watching = broker.spawn(&["kv", "watch", "config", "-n", "2", "-o", "value"], "watching");
+    let next = ["consumer", "next", "orders", "worker", "--wait", "60", "-o", "value"];
+    let mut next = broker.command(&next).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while broker.json(&["consumer", "describe", "orders", "worker"])[0]["waiting"] != 1 {
+        assert!(next.try_wait().unwrap().is_none(), "it waits");
+    }
+
+    let broker = broker.killed_and_restarted();
+    broker.ok(&["pub", "orders.eu", "an order", "--jetstream"]);
+    broker.ok(&["kv", "put", "config", "a", "2"]);
+    // Without a stream what is published before it listens again is for nobody.
+    while listening.child.try_wait().unwrap().is_none() {
+        broker.ok(&["pub", "news", "again"]);
+    }
+    let heard = listening.end();
+    assert_eq!(heard.stdout, "again\n");
+    assert!(heard.stderr.contains("connection lost; trying again"), "{heard:?}");
+    assert_eq!(watching.end().stdout, "1\n2\n");
+    let next = end(next);
+    assert_eq!((next.code, next.stdout.as_str()), (0, "an order\n"), "{next:?}");
 }
 
 #[test]

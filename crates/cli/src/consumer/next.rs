@@ -18,8 +18,11 @@ use crate::stream::name;
 /// Most messages that one request asks for.
 const REQUEST_MAX: u64 = 256;
 
+/// How long a request waits at the server before it is made again.
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
+
 /// What a request may take longer than the server was told, before it counts as lost.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(2);
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -107,15 +110,23 @@ async fn read(args: &NextArgs, nats: &Nats, printer: &mut Printer) -> Result<(),
     while printer.printed() < args.count {
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         let batch = (args.count - printer.printed()).min(REQUEST_MAX);
-        let more = pull(args, nats, printer, batch, left).await?;
-        if !more || left.is_zero() {
+        let is_answered = pull(args, nats, printer, batch, left.min(REQUEST_WAIT)).await?;
+        if !is_answered && tokio::time::Instant::now() >= until {
+            return Err(NatsError::Timeout { what: what(args), after: args.wait }.into());
+        }
+        if left.is_zero() {
             break;
         }
     }
     Ok(())
 }
 
-/// Asks for `batch` messages and prints them; whether all came.
+fn what(args: &NextArgs) -> String {
+    format!("consumer {} of stream {}", args.consumer, args.stream)
+}
+
+/// Asks for `batch` messages, for as long as `wait`, and prints what comes. False if the request was lost: the server
+/// forgets it when it or the connection is away.
 async fn pull(
     args: &NextArgs,
     nats: &Nats,
@@ -123,6 +134,7 @@ async fn pull(
     batch: u64,
     wait: Duration,
 ) -> Result<bool, Failure> {
+    let mut returns = nats.returns();
     let inbox = nats.inbox();
     let mut messages = nats.subscribe(&inbox, None).await?;
     let body = if wait.is_zero() {
@@ -133,17 +145,17 @@ async fn pull(
     let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", args.stream, args.consumer);
     nats.publish(&subject, Some(&inbox), None, Bytes::from(body.to_string())).await?;
     for _ in 0..batch {
-        let what = || format!("consumer {} of stream {}", args.consumer, args.stream);
-        let message = match tokio::time::timeout(wait + GRACE, messages.next()).await {
-            Ok(Some(message)) => message,
-            _ => return Err(NatsError::Timeout { what: what(), after: wait + GRACE }.into()),
+        let message = tokio::select! {
+            message = tokio::time::timeout(wait + GRACE, messages.next()) => message.ok().flatten(),
+            _ = returns.changed() => None,
         };
+        let Some(message) = message else { return Ok(false) };
         if let Some(status) = message.status {
             return match (status.as_u16(), message.description.as_deref().unwrap_or_default()) {
                 // No messages, or no more of them in time.
-                (404 | 408, _) => Ok(false),
+                (404 | 408, _) => Ok(true),
                 (503, _) => Err(NatsError::Api {
-                    what: what(),
+                    what: what(args),
                     code: CONSUMER_NOT_FOUND.code,
                     err_code: CONSUMER_NOT_FOUND.err_code,
                     description: CONSUMER_NOT_FOUND.description.to_owned(),
@@ -151,7 +163,7 @@ async fn pull(
                 .into()),
                 (status, description) => {
                     let description = description.to_owned();
-                    Err(NatsError::Status { what: what(), status, description }.into())
+                    Err(NatsError::Status { what: what(args), status, description }.into())
                 }
             };
         }

@@ -13,6 +13,7 @@ pub mod setting;
 mod views;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use async_nats::{ConnectOptions, Event, Request, Subscriber};
 use bytes::Bytes;
 use clap::Args;
 use futures_util::StreamExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use async_nats::{HeaderMap, Message};
 pub use error::NatsError;
@@ -106,11 +107,15 @@ pub struct Nats {
     complaints: Arc<Complaints>,
 }
 
-/// What the server said in `-ERR`, not yet read.
+/// What happens to the connection, and what the server said in `-ERR` and wasn't read yet.
 #[derive(Debug, Default)]
 struct Complaints {
     texts: Mutex<VecDeque<String>>,
     new: Notify,
+    /// Whether the connection is lost.
+    is_lost: AtomicBool,
+    /// How often it was lost and is there again.
+    returns: watch::Sender<u64>,
 }
 
 /// Complaints that nobody reads are worth no memory.
@@ -278,6 +283,11 @@ impl Nats {
         self.complaint(text)
     }
 
+    /// Changes whenever the connection was lost and is there again: what the server kept for it is gone.
+    pub fn returns(&self) -> watch::Receiver<u64> {
+        self.complaints.returns.subscribe()
+    }
+
     /// The server's largest payload.
     pub fn max_payload(&self) -> usize {
         self.client.max_payload()
@@ -291,7 +301,15 @@ impl Nats {
 fn note(complaints: &Complaints, event: &Event) {
     match event {
         Event::ServerError(error) => complaints.add(error.to_string()),
-        Event::Disconnected => output::progress("connection lost; trying again"),
+        Event::Disconnected => {
+            complaints.is_lost.store(true, Ordering::Relaxed);
+            output::progress("connection lost; trying again");
+        }
+        Event::Connected => {
+            if complaints.is_lost.swap(false, Ordering::Relaxed) {
+                complaints.returns.send_modify(|count| *count += 1);
+            }
+        }
         Event::SlowConsumer(_) => output::progress("too slow: messages were dropped"),
         Event::LameDuckMode => output::progress("the server is shutting down"),
         _ => {}

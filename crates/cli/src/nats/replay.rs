@@ -7,6 +7,7 @@ use async_nats::Subscriber;
 use duolog_nats_wire::jetstream::ack::AckSubject;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{ConsumerInfo, Message, Nats, NatsError, NatsMessage};
 
@@ -35,11 +36,13 @@ pub struct Replay<'a> {
     start: Start,
     headers_only: bool,
     messages: Subscriber,
+    returns: watch::Receiver<u64>,
     consumer: String,
     /// The delivery that is next.
     next_delivery: u64,
-    /// The last message that was returned.
-    last_sequence: u64,
+    /// Where a consumer after this one begins: behind the last message that was returned, or, of new ones, behind what
+    /// was there at first.
+    resume: Option<u64>,
     /// Messages that are there and weren't returned yet.
     pending: u64,
 }
@@ -65,9 +68,10 @@ impl<'a> Replay<'a> {
             start,
             headers_only,
             messages,
+            returns: nats.returns(),
             consumer: String::new(),
             next_delivery: 1,
-            last_sequence: 0,
+            resume: None,
             pending: 0,
         };
         replay.create(&inbox).await?;
@@ -85,8 +89,12 @@ impl<'a> Replay<'a> {
     /// The stream is gone, or the server is.
     pub async fn next(&mut self) -> Result<NatsMessage, NatsError> {
         loop {
-            let wait = tokio::time::timeout(3 * HEARTBEAT, self.messages.next()).await;
-            let Ok(Some(message)) = wait else {
+            let message = tokio::select! {
+                message = tokio::time::timeout(3 * HEARTBEAT, self.messages.next()) => message.ok().flatten(),
+                // Never ends: the sender lives as long as the connection.
+                _ = self.returns.changed() => None,
+            };
+            let Some(message) = message else {
                 // Nothing, not even a sign of life: the connection or the server was away.
                 self.restart().await?;
                 continue;
@@ -106,7 +114,7 @@ impl<'a> Replay<'a> {
                 continue;
             }
             self.next_delivery += 1;
-            self.last_sequence = ack.stream_sequence;
+            self.resume = Some(ack.stream_sequence + 1);
             self.pending = ack.pending;
             return Ok(NatsMessage::of(&message));
         }
@@ -159,9 +167,9 @@ impl<'a> Replay<'a> {
             "num_replicas": 1,
             "headers_only": self.headers_only,
         });
-        if self.last_sequence > 0 {
+        if let Some(sequence) = self.resume {
             config["deliver_policy"] = "by_start_sequence".into();
-            config["opt_start_seq"] = (self.last_sequence + 1).into();
+            config["opt_start_seq"] = sequence.into();
         } else {
             config["deliver_policy"] = match self.start {
                 Start::First => "all",
@@ -175,6 +183,9 @@ impl<'a> Replay<'a> {
         let made: ConsumerInfo =
             self.nats.api(&what, &format!("CONSUMER.CREATE.{}", self.stream), &body).await?;
         self.consumer = made.name;
+        if self.start == Start::New && self.resume.is_none() {
+            self.resume = Some(made.delivered.stream_seq + 1);
+        }
         self.next_delivery = 1;
         self.pending = made.num_pending;
         Ok(())
