@@ -99,6 +99,15 @@ enum Work {
     Delete(Arc<Consumer>),
 }
 
+impl Drop for Inner {
+    /// The log holds the table, which holds the consumers: they let go of their streams, and so of the log.
+    fn drop(&mut self) {
+        for consumer in self.table.all() {
+            consumer.lock().attached = None;
+        }
+    }
+}
+
 impl std::fmt::Debug for Consumers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Consumers({} streams)", self.0.streams.read().len())

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use duolog_log::AppendError;
 use duolog_types::{Lsn, Nanos, Offset, PartitionId, Sequence};
@@ -44,7 +44,8 @@ pub(crate) struct State {
     /// When single messages expire: nanoseconds and sequence.
     pub(crate) expiries: BinaryHeap<Reverse<(u64, u64)>>,
     pub(crate) cursors: Vec<Option<CursorState>>,
-    pub(crate) interest: Option<Arc<dyn Interest>>,
+    /// Who is asked whether a message is wanted. Weak: whoever it is holds the stream.
+    pub(crate) interest: Option<Weak<dyn Interest>>,
     /// The newest entry that is included.
     pub(crate) as_of: Lsn,
     /// The batch of single records that the newest message may have joined, and when that one's first came.
@@ -239,6 +240,12 @@ impl State {
                 return;
             }
         }
+    }
+
+    /// Whether anybody wants a message of this subject.
+    pub(crate) fn is_wanted(&self, subject: &str) -> bool {
+        let interest = self.interest.as_ref().and_then(Weak::upgrade);
+        interest.is_some_and(|interest| interest.wants(subject))
     }
 
     /// Whether a message of `bytes` may be stored where new ones are refused at a limit.

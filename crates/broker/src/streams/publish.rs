@@ -97,9 +97,7 @@ impl Target<'_> {
         }
         let rollup = check_rollup(&config, &asked)?;
         check_size(&config, asked.block_bytes, message.payload.len())?;
-        if config.retention == RetentionPolicy::Interest
-            && !state.interest.as_ref().is_some_and(|interest| interest.wants(message.subject))
-        {
+        if config.retention == RetentionPolicy::Interest && !state.is_wanted(message.subject) {
             return self.store_nothing(state, message, &asked, rollup);
         }
         let ttl = match asked.ttl {

@@ -1,7 +1,7 @@
 //! The handle on one stream.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use duolog_log::{AppendError, Entry, Watch, WatchGuard};
 use duolog_types::{Lsn, Nanos, Sequence};
@@ -441,8 +441,8 @@ impl Stream {
         Ok(lsn)
     }
 
-    /// Who is asked whether a message is wanted. Nobody: none is.
-    pub fn set_interest(&self, interest: Option<Arc<dyn Interest>>) {
+    /// Who is asked whether a message is wanted. Nobody, or gone: none is.
+    pub fn set_interest(&self, interest: Option<Weak<dyn Interest>>) {
         self.core.lock().interest = interest;
     }
 
