@@ -172,6 +172,12 @@ impl Hosted {
         Some(work(machine, &mut view))
     }
 
+    /// Whether something is in flight that lies before the stream's first message.
+    pub(super) fn is_trimmed(&self, first: Sequence) -> bool {
+        let lowest = self.machine.window().in_flight().keys().next();
+        lowest.is_some_and(|lowest| *lowest < first)
+    }
+
     /// How it stands, and what the reply waits for.
     pub(super) fn info(&mut self, consumer: &Consumer, sink: &dyn Sink) -> Option<(Info, Lsn)> {
         let info = self.with(consumer, sink, |machine, view| machine.info(view))?;

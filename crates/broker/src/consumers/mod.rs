@@ -153,8 +153,11 @@ impl Consumers {
         }
         let of_stream = Arc::new(StreamConsumers::new(source, consumers.clone(), guard));
         self.0.streams.write().insert(partition, of_stream.clone());
+        let first = of_stream.source.state().first_sequence;
         for consumer in &consumers {
-            self.step(&of_stream, consumer, Event::Wake);
+            // What a consumer had in flight can have gone with the stop: all of it, from a stream in memory.
+            let trimmed = consumer.lock().is_trimmed(first).then_some(Event::Trimmed { first });
+            self.step(&of_stream, consumer, trimmed.unwrap_or(Event::Wake));
         }
         of_stream
     }

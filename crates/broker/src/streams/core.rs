@@ -17,7 +17,7 @@ use super::dedup::Dedup;
 use super::headers::Ttl;
 use super::index::{Entry as Known, Filter, Index};
 use super::timers::Timers;
-use super::{DiscardPolicy, Interest, StreamConfig, StreamState};
+use super::{DiscardPolicy, Interest, StorageType, StreamConfig, StreamState};
 use crate::codec::{CodecError, Reader, Writer};
 
 /// So many deletes wait for one entry of their own, or so long (nanoseconds).
@@ -242,6 +242,11 @@ impl State {
         }
     }
 
+    /// Whether its messages are in memory only.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.storage == StorageType::Memory)
+    }
+
     /// Whether anybody wants a message of this subject.
     pub(crate) fn is_wanted(&self, subject: &str) -> bool {
         let interest = self.interest.as_ref().and_then(Weak::upgrade);
@@ -306,6 +311,8 @@ impl State {
 
     /// Tells the log what is gone here, if it is much or `now`.
     pub(crate) fn flush(&mut self, now: bool) -> Result<(), AppendError> {
+        // What is in memory is free when the log knows.
+        let now = now || self.is_in_memory();
         if self.evicted.is_empty() || (!now && self.evicted.len() < EVICTIONS_MAX) {
             return Ok(());
         }

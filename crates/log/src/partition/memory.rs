@@ -87,12 +87,18 @@ struct Stored {
     bytes: Bytes,
     arrival: Nanos,
     max_timestamp: TimestampMs,
-    /// How many records it has, and how many of them are dead.
+    /// How many records it came with, how many of them are dead, and how many of those aren't in the bytes any more.
     records: u64,
     dead: u64,
+    left_out: u64,
 }
 
 impl Stored {
+    /// Whether the bytes have dead records.
+    fn has_dead(&self) -> bool {
+        self.dead > self.left_out
+    }
+
     fn cost(&self) -> u64 {
         self.bytes.len() as u64 + BATCH_OVERHEAD_BYTES
     }
@@ -130,21 +136,17 @@ impl Partition {
     /// after a restart. No offset is given twice all the same: after a restart the log begins behind every offset that
     /// may have been given. What is there, of this run or an earlier one, is deleted. To be called each time that the log
     /// was opened, before anything is appended.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn hold_in_memory(&self) -> Result<(), AppendError> {
+    pub fn hold_in_memory(&self) {
         let mut state = self.core.lock();
-        if state.closed {
-            return Err(AppendError::Dropped(self.core.id));
-        }
-        if state.memory.is_some() {
-            return Ok(());
+        if state.closed || state.memory.is_some() {
+            return;
         }
         let end = state.next;
         if state.start < end {
             let trim = Waiting::Trim { core: self.core.clone(), to: end };
-            state.start_lsn = self.log.queue.push(WaitingEntry::One(trim), false, Wake::Now)?;
+            // What can't be told now is told at the next start; nobody sees the data from here on.
+            state.start_lsn =
+                self.log.queue.push(WaitingEntry::One(trim), false, Wake::Now).unwrap_or(Lsn::ZERO);
             (state.start, state.start_queued) = (end, end);
         }
         state.memory = Some(Box::new(Memory {
@@ -156,8 +158,8 @@ impl Partition {
             durable: end,
             queued: VecDeque::new(),
         }));
-        // So that the first append needn't wait.
-        self.reserve(&mut state, end).map(|_| ())
+        // So that the first append needn't wait; if it is refused, that asks again.
+        let _ = self.reserve(&mut state, end);
     }
 
     /// Whether its records are in memory only.
@@ -184,6 +186,7 @@ impl Partition {
             max_timestamp: batch.max_timestamp,
             records: u64::try_from(records).unwrap_or(0),
             dead: 0,
+            left_out: 0,
         };
         self.log.memory.take(stored.cost())?;
         let lsn =
@@ -298,7 +301,7 @@ impl Memory {
         stored.dead += 1;
         if stored.dead >= stored.records {
             self.remove(base);
-        } else if 2 * stored.dead >= stored.records {
+        } else if 2 * (stored.dead - stored.left_out) >= stored.records - stored.left_out {
             self.rewrite(base);
         }
     }
@@ -313,9 +316,10 @@ impl Memory {
         let Some(saved) = stored.bytes.len().checked_sub(bytes.len()) else { return };
         self.bytes -= saved as u64;
         self.budget.give_back(saved as u64);
-        stored.records -= stored.dead;
-        (stored.bytes, stored.dead) = (bytes, 0);
-        self.dead.remove_range(number(base)..number(stored.end));
+        if let Ok(header) = BatchHeader::parse(&bytes) {
+            stored.max_timestamp = header.max_timestamp;
+        }
+        (stored.bytes, stored.left_out) = (bytes, stored.dead);
     }
 
     /// One behind the last offset that may be shown, if `next` is the next one to be given.
@@ -341,7 +345,7 @@ impl Memory {
             if bytes > spec.max_bytes && !(parts.is_empty() && spec.at_least_one) {
                 break;
             }
-            let dead = (stored.dead > 0).then(|| {
+            let dead = stored.has_dead().then(|| {
                 let range = number(*base)..number(stored.end);
                 let mut dead = self.dead.iter();
                 dead.advance_to(range.start);
@@ -371,7 +375,7 @@ impl Memory {
                 arrival: stored.arrival,
                 max_timestamp: stored.max_timestamp,
             };
-            (entry, stored.dead > 0)
+            (entry, stored.has_dead())
         })
     }
 
