@@ -2,7 +2,9 @@
 confirmed, a consumer under a delivery limit; all of it through kills, with retries, as real applications do.
 
 One thread with an event loop of its own. Every publish is repeated with its id until it is acknowledged, every
-acknowledgement until it is confirmed. What that promises, and how it is judged: ``jetstream_rules``.
+acknowledgement until it is confirmed or the message comes again (a delivery that no limit counts may be forgotten in a
+crash, and an acknowledgement of what was never delivered gets no answer). Into a stream in memory each message goes once.
+What all that promises, and how it is judged: ``jetstream_rules``.
 """
 
 import asyncio
@@ -14,12 +16,13 @@ import time
 import nats
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig
 
-JOBS, EVENTS = "JS_JOBS", "JS_EVENTS"
+JOBS, EVENTS, MEMORY = "JS_JOBS", "JS_EVENTS", "JS_MEMORY"
 WINDOW_SECONDS = 3600
 DELIVERIES_MAX = 2
 PUBLISHERS = 6
 PATIENCE_SECONDS = 0.5
 READ_SECONDS = 30
+UNCONFIRMED_MAX = 500
 DRAIN_SECONDS = 30
 
 
@@ -36,6 +39,7 @@ class JetStreamLoad(threading.Thread):
         self._publishing = self._working = True
         self._known = {JOBS: [], EVENTS: []}  # acknowledged ids
         self._next = 0
+        self._newest = {}  # consumer and sequence -> number of the newest delivery
         self._reads = 0
 
     # -- for the harness ------------------------------------------------------------------------------------
@@ -77,7 +81,8 @@ class JetStreamLoad(threading.Thread):
         jobs = StreamConfig(name=JOBS, subjects=["jobs.*"], retention=RetentionPolicy.WORK_QUEUE,
                             duplicate_window=WINDOW_SECONDS, allow_direct=True)
         events = StreamConfig(name=EVENTS, subjects=["events.*"], duplicate_window=WINDOW_SECONDS, allow_direct=True)
-        for config in (jobs, events):
+        memory = StreamConfig(name=MEMORY, subjects=["memory.*"], storage="memory", max_msgs=1000)
+        for config in (jobs, events, memory):
             await self._patiently(lambda config=config: self._js.add_stream(config))
         worker = ConsumerConfig(durable_name="worker", ack_policy="explicit", ack_wait=30, max_ack_pending=5000)
         limited = ConsumerConfig(durable_name="limited", ack_policy="explicit", ack_wait=1, max_deliver=DELIVERIES_MAX,
@@ -85,7 +90,7 @@ class JetStreamLoad(threading.Thread):
         await self._patiently(lambda: self._js.add_consumer(JOBS, worker))
         await self._patiently(lambda: self._js.add_consumer(EVENTS, limited))
         tasks = [self._publish(n) for n in range(PUBLISHERS)]
-        await asyncio.gather(*tasks, self._consume(JOBS, "worker", 1.0), self._consume(EVENTS, "limited", 0.7))
+        await asyncio.gather(*tasks, self._remember(), self._consume(JOBS, "worker", 1.0), self._consume(EVENTS, "limited", 0.7))
         await asyncio.Event().wait()  # reads go on
 
     async def _patiently(self, call):
@@ -117,10 +122,27 @@ class JetStreamLoad(threading.Thread):
                 known.append(identity)
             await asyncio.sleep(self._random.expovariate(60))
 
+    async def _remember(self):
+        """Publishes into the stream in memory; what isn't acknowledged is in doubt."""
+        while self._publishing:
+            identity, self._next = f"m{self._next}", self._next + 1
+            value = {"stream": MEMORY, "id": identity}
+            self.history.op("rememberer", "invoke", "js-publish", value)
+            try:
+                ack = await self._js.publish("memory.a", identity.encode(), timeout=PATIENCE_SECONDS)
+                self.history.op("rememberer", "ok", "js-publish", {**value, "seq": ack.seq, "duplicate": False})
+            except (nats.errors.Error, asyncio.TimeoutError, OSError):
+                self.history.op("rememberer", "info", "js-publish", value)
+            await asyncio.sleep(self._random.expovariate(100))
+
     async def _consume(self, stream, consumer, share):
         """Takes messages and has the acknowledgement of that share of them confirmed."""
+        unconfirmed = set()
         subscription = await self._patiently(lambda: self._js.pull_subscribe_bind(consumer, stream=stream))
         while self._working:
+            if len(unconfirmed) > UNCONFIRMED_MAX:
+                await asyncio.wait(unconfirmed, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                continue
             try:
                 messages = await subscription.fetch(50, timeout=PATIENCE_SECONDS)
             except (nats.errors.Error, asyncio.TimeoutError, OSError):
@@ -131,14 +153,24 @@ class JetStreamLoad(threading.Thread):
                 self.history.op(consumer, "ok", "js-deliver", {
                     "stream": stream, "consumer": consumer, "id": message.data.partition(b"|")[0].decode(),
                     "seq": told.sequence.stream, "number": told.sequence.consumer, "count": told.num_delivered})
-            await asyncio.gather(*(self._acknowledge(stream, consumer, message) for message in messages
-                                   if self._random.random() < share))
+                self._newest[consumer, told.sequence.stream] = told.sequence.consumer
+                if self._random.random() < share:
+                    task = asyncio.create_task(self._acknowledge(stream, consumer, message))
+                    unconfirmed.add(task)
+                    task.add_done_callback(unconfirmed.discard)
 
     async def _acknowledge(self, stream, consumer, message):
-        value = {"stream": stream, "consumer": consumer, "seq": message.metadata.sequence.stream}
+        sequence = message.metadata.sequence
+        value = {"stream": stream, "consumer": consumer, "seq": sequence.stream}
         self.history.op(consumer, "invoke", "js-ack", value)
-        await self._patiently(lambda: self._nc.request(message.reply, b"+ACK", timeout=PATIENCE_SECONDS))
-        self.history.op(consumer, "ok", "js-ack", value)
+        while self._newest[consumer, sequence.stream] == sequence.consumer:
+            try:
+                await self._nc.request(message.reply, b"+ACK", timeout=PATIENCE_SECONDS)
+            except (nats.errors.Error, asyncio.TimeoutError, OSError):
+                await asyncio.sleep(0.02)
+                continue
+            self.history.op(consumer, "ok", "js-ack", value)
+            return
 
     # -- whole reads ----------------------------------------------------------------------------------------
 

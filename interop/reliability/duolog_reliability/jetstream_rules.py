@@ -2,14 +2,14 @@
 
 | f | value |
 |---|---|
-| ``js-publish`` | ``{"stream", "id"}``; the ok also ``{"seq", "duplicate"}`` |
+| ``js-publish`` | ``{"stream", "id"}``; the ok also ``{"seq", "duplicate"}``; info: in doubt |
 | ``js-deliver`` | ``{"stream", "consumer", "id", "seq", "number", "count"}``: a message that a client got |
 | ``js-ack``     | ``{"stream", "consumer", "seq"}``; ok: the acknowledgement was confirmed |
 | ``js-read``    | ``{stream: {"last", "messages": [[seq, id], …]}}``: a whole read |
 
 | name | what was seen |
 |---|---|
-| js-inconsistent        | one sequence of a stream had two messages |
+| js-inconsistent        | one sequence of a stream had two messages, be it a stream in memory of which a restart leaves none |
 | js-dedup-forgotten     | an id got a second sequence, or an acknowledged one was not called a duplicate |
 | js-lost-write          | an acknowledged message is gone that nobody has acknowledged to the work queue |
 | js-lost-ack            | a message was delivered again after its acknowledgement was confirmed |
@@ -64,6 +64,8 @@ class JetStreamRules:
         stream = self._streams[value["stream"]]
         if kind == "invoke":
             self._repeating[process] = value["id"] in stream.acked
+            return
+        if kind == "info":
             return
         self._info["js-acked"] += 1
         self._info["js-duplicates"] += value["duplicate"]
