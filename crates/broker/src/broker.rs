@@ -194,7 +194,8 @@ impl Broker {
             let _attaching = self.attaching.lock();
             found().unwrap_or_else(|| {
                 let consumers = self.consumers.attach_stream(Arc::clone(stream));
-                stream.set_interest(Some(Arc::clone(&consumers) as Arc<dyn Interest>));
+                let interest: Arc<dyn Interest> = consumers.clone();
+                stream.set_interest(Some(Arc::downgrade(&interest)));
                 consumers
             })
         })

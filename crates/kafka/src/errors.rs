@@ -156,7 +156,9 @@ impl From<ErrorCode> for i16 {
 impl From<&AppendError> for ErrorCode {
     fn from(error: &AppendError) -> Self {
         match error {
-            AppendError::Poisoned(_) | AppendError::DiskFull { .. } => Self::KafkaStorageError,
+            AppendError::Poisoned(_) | AppendError::DiskFull { .. } | AppendError::MemoryFull { .. } => {
+                Self::KafkaStorageError
+            }
             AppendError::Overloaded { .. } => Self::NotEnoughReplicas,
             AppendError::TooLarge { .. } => Self::RecordListTooLarge,
             AppendError::OffsetsExhausted { .. } => Self::InvalidRecord,

@@ -161,17 +161,18 @@ async def objects(nc):
 
 async def both_doors(nc, duolog):
     js = nc.jetstream()
-    await js.add_stream(name="EVENTS", subjects=["events.>"])
-    for number in range(10):
-        await js.publish(f"events.{number}", b"from nats %d" % number, headers={"Trace": str(number)})
-    records = [json.loads(line) for line in duolog.command("consume", "EVENTS", "--until-end", "-o", "jsonl").splitlines()]
-    expect([record["key"] for record in records], [f"events.{number}" for number in range(10)], "keys for Kafka")
-    expect(records[3]["value"], "from nats 3", "a value for Kafka")
-    expect([record["offset"] for record in records], list(range(10)), "offsets for Kafka")
-    duolog.command("produce", "EVENTS", "from kafka", "--key", "events.kafka")
-    message = await js.get_last_msg("EVENTS", "events.kafka")
-    expect((message.seq, message.data), (11, b"from kafka"), "the message for JetStream")
-    return 11
+    for name, root, storage in (("EVENTS", "events", "file"), ("MEMORY", "memory", "memory")):
+        await js.add_stream(name=name, subjects=[f"{root}.>"], storage=storage)
+        for number in range(10):
+            await js.publish(f"{root}.{number}", b"from nats %d" % number, headers={"Trace": str(number)})
+        records = [json.loads(line) for line in duolog.command("consume", name, "--until-end", "-o", "jsonl").splitlines()]
+        expect([record["key"] for record in records], [f"{root}.{number}" for number in range(10)], "keys for Kafka")
+        expect(records[3]["value"], "from nats 3", "a value for Kafka")
+        expect([record["offset"] for record in records], list(range(10)), "offsets for Kafka")
+        duolog.command("produce", name, "from kafka", "--key", f"{root}.kafka")
+        message = await js.get_last_msg(name, f"{root}.kafka")
+        expect((message.seq, message.data), (11, b"from kafka"), "the message for JetStream")
+    return 22
 
 
 async def services(nc):
@@ -265,16 +266,22 @@ def main():
     report.check("consumers", connected(consumers))
     report.check("key-value", connected(key_values))
     report.check("objects", connected(objects))
-    if arguments.duolog:
-        report.check("both doors", connected(both_doors, Duolog(arguments.duolog, arguments.kafka)))
+    duolog = Duolog(arguments.duolog, arguments.kafka) if arguments.duolog else None
+    if duolog:
+        report.check("both doors", connected(both_doors, duolog))
     for how in ("stop", "kill"):
         report.check(f"going on over a restart ({how})", lambda: asyncio.run(asyncio.wait_for(reconnects(arguments.url, how), 60)))
-    report.check("what was stored before the restarts", connected(still_there))
+    report.check("what was stored before the restarts", connected(still_there, duolog))
     return 1 if report.failed else 0
 
 
-async def still_there(nc):
+async def still_there(nc, duolog):
     js = nc.jetstream()
+    if duolog:
+        state = (await js.stream_info("MEMORY")).state
+        expect((state.messages, state.first_seq > 11, state.first_seq - state.last_seq), (0, True, 1), "a memory stream")
+        expect(duolog.command("consume", "MEMORY", "--until-end", "-o", "jsonl"), "", "its records for Kafka")
+        expect((await js.publish("memory.a", b"x")).seq, state.first_seq, "its next sequence")
     ack = await js.publish("orders.1", b"again", headers={"Nats-Msg-Id": "id-51"})
     expect((ack.seq, ack.duplicate), (51, True), "an id from before both kinds of restart")
     bucket = await js.key_value("settings")

@@ -12,7 +12,8 @@ use crate::config::TopicConfig;
 use crate::partition::TopicShared;
 use crate::streams::matcher::{Found, Matcher, Overlap, can_be_root};
 use crate::streams::{
-    CreateStreamError, Origin, Stream, StreamConfig, StreamConfigError, UpdateStreamError, validate,
+    CreateStreamError, Origin, StorageType, Stream, StreamConfig, StreamConfigError, UpdateStreamError,
+    validate,
 };
 
 /// Has a topic's subjects lead to it.
@@ -103,6 +104,9 @@ impl Catalog {
             let Overlap { stream, subject, other } = overlap;
             return Err(CreateStreamError::SubjectsOverlap { stream, subject, other });
         }
+        if let Err((asked_bytes, free_bytes)) = self.check_memory(&config) {
+            return Err(CreateStreamError::MemoryExceeded { asked_bytes, free_bytes });
+        }
         let partition = self.log.allocate_partitions(1);
         let record = Arc::new(TopicRecord {
             id: random_id(&self.env),
@@ -135,10 +139,32 @@ impl Catalog {
             let Overlap { stream, subject, other } = overlap;
             return Err(UpdateStreamError::SubjectsOverlap { stream, subject, other });
         }
+        if let Err((asked_bytes, free_bytes)) = self.check_memory(&new) {
+            return Err(UpdateStreamError::MemoryExceeded { asked_bytes, free_bytes });
+        }
         let mut record = TopicRecord::clone(&topic.record);
         record.overrides = kafkas_view(&new);
         record.stream = Some(Arc::new(new));
         Ok(self.submit_stream(&mut state, Arc::new(record), None, Some(&topic))?)
+    }
+
+    /// Whether there is as much memory as a stream in memory wants to reserve by its limit: what it asks for, and what is
+    /// left of what others haven't reserved.
+    fn check_memory(&self, config: &StreamConfig) -> Result<(), (u64, u64)> {
+        let reserves = |config: &StreamConfig| match config.storage {
+            StorageType::Memory => config.max_bytes.unwrap_or(0),
+            StorageType::File => 0,
+        };
+        let asked = reserves(config);
+        if asked == 0 {
+            return Ok(());
+        }
+        let topics = self.topics();
+        let others = topics.iter().filter_map(|topic| topic.stream()).map(|stream| stream.config());
+        let others = others.filter(|other| other.name != config.name);
+        let reserved: u64 = others.map(|other| reserves(&other)).fold(0, u64::saturating_add);
+        let free = self.log.memory_bytes().saturating_sub(reserved);
+        if asked > free { Err((asked, free)) } else { Ok(()) }
     }
 
     /// Queues the entry of a stream's topic and takes it over.

@@ -155,6 +155,14 @@ pub enum CreateStreamError {
         /// The limit.
         limit: u32,
     },
+    /// 10028 (`insufficient memory resources available`).
+    #[error("{asked_bytes} bytes of memory are asked for, {free_bytes} are left to be reserved")]
+    MemoryExceeded {
+        /// What was asked for.
+        asked_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
+    },
     /// 10049 (`stream create failed`).
     #[error(transparent)]
     Log(#[from] AppendError),
@@ -178,6 +186,14 @@ pub enum UpdateStreamError {
         subject: String,
         /// The subject that is there.
         other: String,
+    },
+    /// 10028 (`insufficient memory resources available`).
+    #[error("{asked_bytes} bytes of memory are asked for, {free_bytes} are left to be reserved")]
+    MemoryExceeded {
+        /// What was asked for.
+        asked_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
     },
     /// 10069 (`stream update failed`).
     #[error(transparent)]
@@ -284,7 +300,7 @@ pub enum PublishError {
         /// The subject.
         subject: String,
     },
-    /// 10077 with the log's own text; after [`AppendError::Dropped`] the stream is gone.
+    /// 10077 with the log's own text; [`AppendError::MemoryFull`] is 10023 (`insufficient resources`); after [`AppendError::Dropped`] the stream is gone.
     #[error(transparent)]
     Log(#[from] AppendError),
 }

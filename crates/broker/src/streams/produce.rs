@@ -191,9 +191,8 @@ fn plan(
     if config.max_msg_size.is_some_and(|limit| size > limit as usize) {
         return Err("message size exceeds maximum allowed");
     }
-    let bytes = record_bytes(seen.subject.len(), asked.block_bytes, seen.payload.len());
-    let unwanted = config.retention == RetentionPolicy::Interest
-        && !state.interest.as_ref().is_some_and(|interest| interest.wants(&seen.subject));
+    let bytes = record_bytes(config.storage, seen.subject.len(), asked.block_bytes, seen.payload.len());
+    let unwanted = config.retention == RetentionPolicy::Interest && !state.is_wanted(&seen.subject);
     if !unwanted {
         added.refusal(state, config, &seen.subject, bytes, rollup)?;
     }

@@ -10,7 +10,7 @@ use super::core::{State, Stored, StreamCore, nanos};
 use super::headers::{self, Asked, Ttl};
 use super::mapping::{self, Root};
 use super::message::{HeaderRef, record_bytes};
-use super::{Origin, PubAck, Publish, PublishError, RetentionPolicy, StreamConfig, subject};
+use super::{Origin, PubAck, Publish, PublishError, RetentionPolicy, StorageType, StreamConfig, subject};
 
 /// The largest header block: 64 KiB less one.
 const HEADERS_MAX: usize = u16::MAX as usize;
@@ -97,9 +97,7 @@ impl Target<'_> {
         }
         let rollup = check_rollup(&config, &asked)?;
         check_size(&config, asked.block_bytes, message.payload.len())?;
-        if config.retention == RetentionPolicy::Interest
-            && !state.interest.as_ref().is_some_and(|interest| interest.wants(message.subject))
-        {
+        if config.retention == RetentionPolicy::Interest && !state.is_wanted(message.subject) {
             return self.store_nothing(state, message, &asked, rollup);
         }
         let ttl = match asked.ttl {
@@ -149,7 +147,8 @@ impl Target<'_> {
         ttl: Ttl,
         rollup: Rollup,
     ) -> Result<PubAck, PublishError> {
-        let bytes = record_bytes(message.subject.len(), asked.block_bytes, message.payload.len());
+        let storage = state.config.as_ref().map_or(StorageType::File, |config| config.storage);
+        let bytes = record_bytes(storage, message.subject.len(), asked.block_bytes, message.payload.len());
         if let Some(refusal) = state.refusal(message.subject, bytes, rollup != Rollup::No) {
             return Err(refusal);
         }
@@ -196,7 +195,7 @@ impl Target<'_> {
         })?;
         // A record that joined a batch has that one's arrival, and its own to the millisecond (design §4).
         let first = match state.joined {
-            Some((lsn, first)) if lsn == appended.lsn => first,
+            Some((lsn, first)) if lsn == appended.lsn && !state.is_in_memory() => first,
             _ => message.arrival,
         };
         state.joined = Some((appended.lsn, first));

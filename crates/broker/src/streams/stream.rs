@@ -1,7 +1,7 @@
 //! The handle on one stream.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use duolog_log::{AppendError, Entry, Watch, WatchGuard};
 use duolog_types::{Lsn, Nanos, Sequence};
@@ -12,7 +12,9 @@ use super::core::{State, StreamCore, nanos};
 use super::index::Filter;
 use super::mapping::Root;
 use super::publish::Target;
-use super::{Cursor, DeleteMessageError, Message, PubAck, Publish, PublishError, PurgeError, StreamConfig};
+use super::{
+    Cursor, DeleteMessageError, Message, PubAck, Publish, PublishError, PurgeError, StorageType, StreamConfig,
+};
 use crate::Partition;
 use crate::catalog::TopicRecord;
 use crate::partition::PartitionContext;
@@ -179,10 +181,13 @@ impl Stream {
         context: &PartitionContext,
     ) -> Arc<Self> {
         let core = match origin {
-            Origin::Nats => context.streams.open(partition.id()),
+            Origin::Nats => context.streams.open(partition.id(), config.storage),
             // Built of the log when it is asked for.
             Origin::Kafka => Arc::new(StreamCore::new(partition.id(), context.streams.timers().clone())),
         };
+        if origin == Origin::Nats && config.storage == StorageType::Memory {
+            partition.log().hold_in_memory();
+        }
         let root = match origin {
             Origin::Nats => Root::Empty,
             Origin::Kafka => Root::Topic(record.name.clone()),
@@ -441,8 +446,8 @@ impl Stream {
         Ok(lsn)
     }
 
-    /// Who is asked whether a message is wanted. Nobody: none is.
-    pub fn set_interest(&self, interest: Option<Arc<dyn Interest>>) {
+    /// Who is asked whether a message is wanted. Nobody, or gone: none is.
+    pub fn set_interest(&self, interest: Option<Weak<dyn Interest>>) {
         self.core.lock().interest = interest;
     }
 

@@ -19,6 +19,7 @@ use duolog_types::{Lsn, Nanos, Offset, PartitionId, Sequence};
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
+use super::StorageType;
 use super::core::{State, Stored, StreamCore, nanos};
 use super::headers::{self, Asked, Ttl};
 use super::index::Piece;
@@ -139,8 +140,13 @@ impl StreamsTable {
         Self { catalog, timers, inner: Mutex::default() }
     }
 
-    /// The stream of a partition, as recovery left it; a new one knows nothing. From here on the caller keeps it alive.
-    pub(crate) fn open(&self, partition: PartitionId) -> Arc<StreamCore> {
+    /// The stream of a partition, as recovery left it; a new one, and one in memory, knows nothing. From here on the
+    /// caller keeps it alive.
+    pub(crate) fn open(&self, partition: PartitionId, storage: StorageType) -> Arc<StreamCore> {
+        if storage == StorageType::Memory {
+            // It may have been stored by a version that kept it on disk.
+            self.forget(partition);
+        }
         let core = self.recovering(partition);
         let mut inner = self.inner.lock();
         inner.recovered.remove(&partition);
@@ -265,6 +271,11 @@ impl Table for StreamsTable {
                 .map(|(_, part)| *part)
                 .collect();
             let mut state = core.lock();
+            if state.is_in_memory() {
+                // Nothing of it is stored.
+                (state.dirty, _) = (false, state.take_changed());
+                continue;
+            }
             if !state.dirty && again.is_empty() {
                 continue;
             }
@@ -356,7 +367,8 @@ fn replay_record(state: &mut State, record: &duolog_record::Record, sequence: u6
         return;
     };
     let asked = Asked::read(seen.headers.iter().map(|(name, value)| (&name[..], value.as_deref())));
-    let bytes = record_bytes(seen.subject.len(), asked.block_bytes, seen.payload.len());
+    // What is replayed is on disk.
+    let bytes = record_bytes(StorageType::File, seen.subject.len(), asked.block_bytes, seen.payload.len());
     let msg_id = asked.msg_id.unwrap_or_default();
     state.put(&Stored {
         sequence,
