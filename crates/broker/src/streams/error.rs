@@ -294,6 +294,10 @@ pub enum PublishError {
     /// 10077 (`maximum messages per subject exceeded`).
     #[error("maximum messages per subject exceeded")]
     MaxMessagesPerSubject,
+    /// 10077: a condition on a subject, or on the last message's id, and the topic's subjects aren't all known yet; they
+    /// are being read. The next attempt finds them.
+    #[error("the topic's subjects are still being read, try again")]
+    NotIndexed,
     /// The subject isn't one of the stream's (it was looked up before an update): nobody listens there any more.
     #[error("subject {subject:?} is not one of the stream's")]
     NotOurs {

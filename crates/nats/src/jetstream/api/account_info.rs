@@ -24,7 +24,7 @@ pub(super) fn answer(jetstream: &JetStream, _request: &Request) -> (Lsn, Reply<A
         ..AccountInfo::default()
     };
     for stream in jetstream.streams().list(None) {
-        let (config, state) = (stream.config(), stream.state());
+        let (config, state) = (stream.config(), stream.outline());
         after = after.max(state.lsn);
         info.streams += 1;
         let (used, reserved) = match config.storage {
