@@ -206,7 +206,7 @@ pub enum DeleteStreamError {
     /// 10059 (`stream not found`).
     #[error("stream not found")]
     NotFound,
-    /// 10067 (`stream delete failed`): the stream is one of several partitions of a topic; deleting it would delete
+    /// 10050 (`stream delete failed`): the stream is one of several partitions of a topic; deleting it would delete
     /// the others too.
     #[error("the stream is one of {partitions} partitions of topic {topic}: delete the topic")]
     OneOfSeveral {
@@ -215,7 +215,7 @@ pub enum DeleteStreamError {
         /// How many it has.
         partitions: usize,
     },
-    /// 10067.
+    /// 10050.
     #[error(transparent)]
     Log(#[from] AppendError),
 }
