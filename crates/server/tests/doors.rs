@@ -628,3 +628,36 @@ async fn a_streams_age_and_size_are_kept_exactly_and_kafka_is_shown_them() {
     soon(async || server.consume("SHORT", 0).is_empty() && server.watermarks("SHORT", 0) == (1, 1)).await;
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_a_topic_whose_keys_are_its_subjects() {
+    use async_nats::jetstream::kv;
+    let (_dir, server) = start();
+    let (nats, producer) = (server.nats().await, server.producer());
+    let config = kv::Config { bucket: "settings".to_owned(), history: 2, ..kv::Config::default() };
+    let bucket = nats.create_key_value(config).await.unwrap();
+    bucket.put("colour", "red".into()).await.unwrap();
+    bucket.put("size", "9".into()).await.unwrap();
+    put(&producer, "KV_settings", "$KV.settings.colour", "blue").await;
+    assert_eq!(bucket.get("colour").await.unwrap().unwrap(), "blue");
+    assert!(bucket.update("colour", "green".into(), 1).await.is_err(), "Kafka's was the last");
+    bucket.update("colour", "green".into(), 3).await.unwrap();
+    bucket.delete("size").await.unwrap();
+    let seen = || {
+        let records = server.consume("KV_settings", 0).into_iter();
+        let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+        // The conditions of an update are headers of its message, too.
+        let three = |mut record: Record| {
+            record.headers.retain(|(name, _)| name == "KV-Operation");
+            (text(record.key), text(record.value), record.headers)
+        };
+        records.map(three).collect::<Vec<_>>()
+    };
+    let own = |key: &str, value: &str| (format!("$KV.settings.{key}"), value.to_owned(), Vec::new());
+    let mut deleted = own("size", "");
+    deleted.2 = vec![("KV-Operation".to_owned(), Some(b"DEL".to_vec()))];
+    // The history is two deep: `red` goes.
+    let expected = [own("size", "9"), own("colour", "blue"), own("colour", "green"), deleted];
+    soon(async || seen() == expected).await;
+    server.stop();
+}
