@@ -1,6 +1,6 @@
 //! Random operations through both doors, beside a model that is three maps: what clients see of either is equal.
 //!
-//! The real server as a process, the real clients on its sockets. `DUOLOG_CASES` says how many cases (a dozen by default).
+//! The real server as a process, the real clients on its sockets. `DUOLOG_CASES` says how many cases (8 by default).
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may fail")]
 
@@ -81,12 +81,14 @@ struct Log {
     /// By offset.
     messages: BTreeMap<i64, Message>,
     end: i64,
+    /// As far as DeleteRecords went.
+    start: i64,
     ids: HashMap<String, i64>,
 }
 
 impl Log {
     fn new(stream: &'static str, topic: &'static str, partition: i32) -> Self {
-        Self { stream, topic, partition, messages: BTreeMap::new(), end: 0, ids: HashMap::new() }
+        Self { stream, topic, partition, messages: BTreeMap::new(), end: 0, start: 0, ids: HashMap::new() }
     }
 
     fn is_jobs(&self) -> bool {
@@ -119,7 +121,7 @@ struct World {
 }
 
 fn serve(dir: &TempDir) -> Server {
-    Server::with(dir.path(), &["nats.lame_duck_duration=0ms"])
+    Server::with(dir.path(), &["nats.lame_duck_duration=0ms", "nats.lame_duck_grace=0ms"])
 }
 
 impl World {
@@ -244,6 +246,7 @@ impl World {
         let log = &mut self.logs[log];
         below.add_partition_offset(log.topic, log.partition, Offset::Offset(to)).unwrap();
         log.messages.retain(|offset, _| *offset >= to);
+        log.start = log.start.max(to);
         self.server().admin().delete_records(&below, &AdminOptions::new()).await.unwrap();
     }
 
@@ -273,7 +276,11 @@ impl World {
                 found = consume();
             }
             assert_eq!(found, expected, "{} {} through Kafka", log.topic, log.partition);
-            let (_, end) = self.server().watermarks(log.topic, log.partition);
+            let (start, end) = self.server().watermarks(log.topic, log.partition);
+            assert!(
+                start >= log.start && log.messages.keys().all(|offset| *offset >= start),
+                "{start}: {log:?}"
+            );
             assert_eq!(end, log.end);
         }
     }
@@ -338,7 +345,7 @@ fn as_kafka(offset: i64, message: &Message) -> Record {
 
 #[test]
 fn random_operations_through_both_doors_equal_a_simple_model() {
-    let cases = std::env::var("DUOLOG_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12);
+    let cases = std::env::var("DUOLOG_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
     let config = Config { cases, max_shrink_iters: 100, failure_persistence: None, ..Config::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ops = prop::collection::vec(op(), 1..60);

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -26,6 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that is ended when the test is.
 pub struct Server {
     child: Child,
+    browser: OnceLock<BaseConsumer>,
     pub kafka: String,
     pub nats: String,
 }
@@ -61,7 +63,7 @@ impl Server {
                 _ => {}
             }
         }
-        Self { child, kafka, nats }
+        Self { child, browser: OnceLock::new(), kafka, nats }
     }
 
     /// Ends it by SIGTERM.
@@ -126,20 +128,20 @@ impl Server {
     pub fn consumer(&self, group: &str) -> BaseConsumer {
         let mut config = self.client();
         config.set("group.id", group).set("enable.auto.commit", "false");
-        config.set("fetch.wait.max.ms", "20").set("enable.partition.eof", "true").create().unwrap()
+        config.set("fetch.wait.max.ms", "20").set("fetch.error.backoff.ms", "1");
+        // librdkafka may remember where a partition began before its records were deleted.
+        config.set("auto.offset.reset", "earliest");
+        config.set("enable.partition.eof", "true").create().unwrap()
+    }
+
+    /// The consumer that browses: made once, since a first fetch takes librdkafka half a second.
+    fn browser(&self) -> &BaseConsumer {
+        self.browser.get_or_init(|| self.consumer("browser"))
     }
 
     /// All records of a partition, in order.
     pub fn consume(&self, topic: &str, partition: i32) -> Vec<Record> {
-        self.consume_where(topic, partition, &[])
-    }
-
-    pub fn consume_where(&self, topic: &str, partition: i32, settings: &[(&str, &str)]) -> Vec<Record> {
-        let mut config = self.client();
-        config.set("group.id", "browser").set("enable.auto.commit", "false");
-        config.set("fetch.wait.max.ms", "20").set("enable.partition.eof", "true");
-        settings.iter().for_each(|(key, value)| _ = config.set(*key, *value));
-        let consumer: BaseConsumer = config.create().unwrap();
+        let consumer = self.browser();
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         consumer.assign(&assignment).unwrap();
@@ -147,7 +149,7 @@ impl Server {
         loop {
             match consumer.poll(PATIENCE) {
                 Some(Ok(message)) => records.push(Record::of(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => return records,
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
                 // Errors of single requests are retried by the client itself.
                 Some(Err(_)) => {}
                 None => {
@@ -155,11 +157,13 @@ impl Server {
                 }
             }
         }
+        consumer.unassign().unwrap();
+        records
     }
 
     /// The first and the last offset and one, by ListOffsets.
     pub fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
-        self.consumer("browser").fetch_watermarks(topic, partition, PATIENCE).unwrap()
+        self.browser().fetch_watermarks(topic, partition, PATIENCE).unwrap()
     }
 }
 
