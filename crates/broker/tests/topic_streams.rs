@@ -223,3 +223,17 @@ fn whoever_watches_the_topics_is_told_of_every_change() {
     let told = (counting.changed.load(Ordering::Relaxed), counting.deleted.load(Ordering::Relaxed));
     assert_eq!(told, (3, 1));
 }
+
+#[test]
+fn a_record_without_a_key_into_a_stream_is_told_what_it_lacks() {
+    use duolog_broker::partition::ProduceError;
+    use duolog_broker::streams::StreamConfig;
+    let f = fixture();
+    let subjects = vec!["jobs.>".to_owned()];
+    let config = StreamConfig { name: "JOBS".to_owned(), subjects, ..StreamConfig::default() };
+    let stream = f.broker.streams().create(config, false).unwrap().stream;
+    settle(&f.broker);
+    let refused = produce(&f.broker, stream.partition(), batch_at(&["x"], f.broker.now().to_ms().0));
+    let Err(ProduceError::Stream { errors }) = refused else { panic!("{refused:?}") };
+    assert!(errors[0].problem.to_string().contains("has no key"), "{errors:?}");
+}
