@@ -35,11 +35,34 @@ pub(super) fn bind(subjects: &mut Matcher<Arc<Stream>, TopicId>, topic: &Topic) 
     }
 }
 
+/// Is told when topics come, change and go: who shows them elsewhere.
+pub trait TopicWatcher: Send + Sync {
+    /// A topic was made or changed. Called under the catalog's lock, in the order of changes: it must not change topics.
+    fn changed(&self, topic: &Arc<Topic>);
+
+    /// A topic was deleted. Called as [`changed`](Self::changed) is.
+    fn deleted(&self, topic: &Topic);
+}
+
 impl Catalog {
+    /// Who is told of all changes from now on.
+    pub fn set_watcher(&self, watcher: Option<Arc<dyn TopicWatcher>>) {
+        // In the order of changes.
+        let _changing = self.table.lock();
+        *self.watcher.write() = watcher;
+    }
+
+    fn watcher(&self) -> Option<Arc<dyn TopicWatcher>> {
+        self.watcher.read().clone()
+    }
+
     /// Puts a topic into what readers look things up in.
     pub(super) fn install(&self, topic: &Arc<Topic>) {
         bind(&mut self.subjects.write(), topic);
         self.index.write().put(topic.clone());
+        if let Some(watcher) = self.watcher() {
+            watcher.changed(topic);
+        }
     }
 
     /// Takes it out.
@@ -51,12 +74,23 @@ impl Catalog {
         }
         drop(subjects);
         self.index.write().remove(topic, lsn);
+        if let Some(watcher) = self.watcher() {
+            watcher.deleted(topic);
+        }
+    }
+
+    /// Whether a topic is bound to the subjects that begin with its name.
+    pub(crate) fn is_bound(&self, topic: &Topic) -> bool {
+        topic.stream.is_none() && self.subjects.read().is_bound(topic.name())
     }
 
     /// Whether a new topic's root is free.
     pub(super) fn check_root(&self, name: &str, config: &TopicConfig) -> Result<(), CreateTopicError> {
-        if !config.nats_bind || !can_be_root(name) {
+        if !config.nats_bind {
             return Ok(());
+        }
+        if !can_be_root(name) {
+            return Err(CreateTopicError::NoSubjects { name: name.to_owned() });
         }
         match self.subjects.read().overlap_of_root(name) {
             None => Ok(()),

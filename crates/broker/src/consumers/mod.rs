@@ -199,6 +199,12 @@ impl Consumers {
         self.0.streams.read().get(&partition).cloned()
     }
 
+    /// The streams that have consumers, or had some.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Arc<StreamConsumers>> {
+        self.0.streams.read().values().cloned().collect()
+    }
+
     /// A client asks for messages.
     pub fn pull(&self, consumer: &Arc<Consumer>, request: PullRequest) {
         self.tell(consumer, Event::Pull(request));

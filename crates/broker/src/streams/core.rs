@@ -17,6 +17,7 @@ use super::dedup::Dedup;
 use super::headers::Ttl;
 use super::index::{Entry as Known, Filter, Index};
 use super::timers::Timers;
+use super::topic::Tail;
 use super::{DiscardPolicy, Interest, StorageType, StreamConfig, StreamState};
 use crate::codec::{CodecError, Reader, Writer};
 
@@ -37,6 +38,10 @@ pub(crate) struct State {
     /// None: a topic's partition that nobody asked for its subjects yet, or (while recovery runs) any stream.
     pub(crate) config: Option<Arc<StreamConfig>>,
     pub(crate) log: Option<duolog_log::Partition>,
+    /// A topic's partition: no limits, its index follows the log, and of it only the dedup window is stored.
+    pub(crate) of_topic: bool,
+    /// A topic's partition: what came since somebody asked for more than readers may see.
+    pub(crate) tail: Option<Tail>,
     pub(crate) index: Index,
     pub(crate) dedup: Dedup,
     /// Id of the last message; empty if it had none.
@@ -169,10 +174,18 @@ impl State {
     fn remember(&mut self, msg_id: &[u8], sequence: u64, time: u64) {
         self.last_msg_id.clear();
         self.last_msg_id.extend_from_slice(msg_id);
-        if !msg_id.is_empty() {
-            let window = self.window();
-            self.dedup.insert(msg_id, sequence, time, window);
+        // A topic's window holds what NATS clients sent: `append` put it there.
+        if !msg_id.is_empty() && !self.of_topic {
+            self.remember_id(msg_id, sequence, time);
         }
+    }
+
+    /// Puts an id into the window.
+    pub(crate) fn remember_id(&mut self, msg_id: &[u8], sequence: u64, time: u64) {
+        let window = self.window();
+        self.dedup.expire(time, window);
+        self.dedup.insert(msg_id, sequence, time, window);
+        self.dirty = true;
     }
 
     /// The dedup window, nanoseconds.

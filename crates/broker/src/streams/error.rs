@@ -206,7 +206,7 @@ pub enum DeleteStreamError {
     /// 10059 (`stream not found`).
     #[error("stream not found")]
     NotFound,
-    /// 10067 (`stream delete failed`): the stream is one of several partitions of a topic; deleting it would delete
+    /// 10050 (`stream delete failed`): the stream is one of several partitions of a topic; deleting it would delete
     /// the others too.
     #[error("the stream is one of {partitions} partitions of topic {topic}: delete the topic")]
     OneOfSeveral {
@@ -215,7 +215,7 @@ pub enum DeleteStreamError {
         /// How many it has.
         partitions: usize,
     },
-    /// 10067.
+    /// 10050.
     #[error(transparent)]
     Log(#[from] AppendError),
 }
@@ -294,6 +294,10 @@ pub enum PublishError {
     /// 10077 (`maximum messages per subject exceeded`).
     #[error("maximum messages per subject exceeded")]
     MaxMessagesPerSubject,
+    /// 10077: a condition on a subject, or on the last message's id, and the topic's subjects aren't all known yet; they
+    /// are being read. The next attempt finds them.
+    #[error("the topic's subjects are still being read, try again")]
+    NotIndexed,
     /// The subject isn't one of the stream's (it was looked up before an update): nobody listens there any more.
     #[error("subject {subject:?} is not one of the stream's")]
     NotOurs {

@@ -161,6 +161,11 @@ fn plan(
     if config.sealed {
         return Err("the stream is sealed");
     }
+    if record.key.is_none() {
+        return Err(
+            "the record has no key: a stream's key is the message's subject, and this stream needs one",
+        );
+    }
     let seen = Seen::of(record, &Root::Empty)
         .ok_or("the record's key is the message's subject: it must be a valid subject without wildcards")?;
     if !config.subjects.iter().any(|pattern| subject::matches(pattern, &seen.subject)) {

@@ -180,11 +180,7 @@ impl Stream {
         origin: Origin,
         context: &PartitionContext,
     ) -> Arc<Self> {
-        let core = match origin {
-            Origin::Nats => context.streams.open(partition.id(), config.storage),
-            // Built of the log when it is asked for.
-            Origin::Kafka => Arc::new(StreamCore::new(partition.id(), context.streams.timers().clone())),
-        };
+        let core = context.streams.open(partition.id(), config.storage);
         if origin == Origin::Nats && config.storage == StorageType::Memory {
             partition.log().hold_in_memory();
         }
@@ -203,9 +199,7 @@ impl Stream {
             clock: context.clock.clone(),
         };
         stream.attach(config);
-        if origin == Origin::Nats {
-            partition.set_stream(stream.core.clone());
-        }
+        partition.set_stream(stream.core.clone());
         Arc::new(stream)
     }
 
@@ -217,6 +211,8 @@ impl Stream {
         state.config = Some(config.clone());
         state.index.starts_at(config.first_seq.max(1));
         if self.origin == Origin::Kafka {
+            // Its index is built of the log when somebody asks.
+            state.of_topic = true;
             return;
         }
         // A crash can have come between the stream's entry and this.
@@ -251,7 +247,7 @@ impl Stream {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.core.lock();
         if self.origin == Origin::Kafka {
-            super::read::catch_up(&mut state, &self.root, &self.name);
+            super::topic::catch_up_now(&mut state, &self.root, &self.name);
         }
         state
     }

@@ -102,6 +102,7 @@ pub(super) fn publish(error: &PublishError) -> Option<ApiError> {
         PublishError::MaxMessages
         | PublishError::MaxBytes
         | PublishError::MaxMessagesPerSubject
+        | PublishError::NotIndexed
         | PublishError::Log(_) => table::STREAM_STORE_FAILED.because(error),
         PublishError::NotOurs { .. } => return None,
     })

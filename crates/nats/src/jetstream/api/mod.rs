@@ -29,6 +29,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
+use duolog_broker::streams::Stream;
 use duolog_nats_wire::headers;
 use duolog_nats_wire::jetstream::error::REQUIRED_API_LEVEL;
 use duolog_nats_wire::jetstream::reply::{Body, Reply, encode_reply};
@@ -184,6 +185,15 @@ pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, Inval
     runtime.spawn(async move {
         while let Some((request, run)) = requests.recv().await {
             let Some(jetstream) = weak.upgrade() else { return };
+            if let Some(stream) = unready(&jetstream, &request) {
+                // A topic that was never asked for: what has to be read for it holds nobody else up.
+                tokio::spawn(async move {
+                    stream.ready().await;
+                    let answer = run(&jetstream, &request);
+                    respond(&jetstream, &request, &answer);
+                });
+                continue;
+            }
             let answer = run(&jetstream, &request);
             respond(&jetstream, &request, &answer);
             // So that a flood of requests leaves turns to others.
@@ -191,6 +201,16 @@ pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, Inval
         }
     });
     jetstream.router.register(&format!("{PREFIX}>"), Arc::new(api))
+}
+
+/// The stream that a request is about, if much has to be read before it can be answered.
+fn unready(jetstream: &JetStream, request: &Request) -> Option<Arc<Stream>> {
+    let name = match (request.token(0), request.token(1)) {
+        ("STREAM", "INFO" | "PURGE") | ("CONSUMER", "CREATE") => request.token(2),
+        ("STREAM", "MSG") | ("CONSUMER", "DURABLE") => request.token(3),
+        _ => return None,
+    };
+    jetstream.streams().get(name).filter(|stream| !stream.is_ready())
 }
 
 fn respond(jetstream: &JetStream, request: &Request, answer: &Answer) {

@@ -28,7 +28,6 @@ fn update(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamU
     let config = config_from_wire(asked.config)?;
     let updated =
         jetstream.streams().update(config, asked.pedantic).map_err(|error| errors::update(&error))?;
-    jetstream.streams_changed();
     jetstream.advise(request.token(2), Event::Stream(Action::Modify));
     let (after, info) = stream_info(jetstream, &updated.stream, Detail { server: true, ..Detail::default() });
     Ok((updated.lsn.max(after), StreamUpdateReply { info: Some(info) }))
