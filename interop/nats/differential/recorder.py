@@ -98,6 +98,27 @@ class Recorder:
         self.write(f"pull {stream} {consumer} {show(encode(body))}", received)
         return received
 
+    def raw(self, data, connect=None, seconds=0.5):
+        """Bytes on a connection of their own, then a PING: every frame until its PONG, or until the server closes."""
+        client = Client(self.client.address, connect=connect or {})
+        lines = []
+        try:
+            client.send(data + b"PING\r\n")
+            while True:
+                frame = client.read_frame(seconds)
+                if frame.verb == "INFO":
+                    continue
+                lines.append(self.show(frame) if frame.verb in ("MSG", "HMSG") else f"{frame.verb} {frame.text}".strip())
+                if frame.verb == "PONG":
+                    break
+        except TimeoutError:
+            lines.append("(silence)")
+        except OSError:
+            lines.append("(closed)")
+        client.close()
+        self.write(f"raw {show(data)}{f' by a client of {connect}' if connect else ''}", [])
+        self.exchanges[-1].received = "\n".join(lines)
+
     def take(self, count, wanted, seconds):
         """Up to `count` frames that are wanted; others are kept for whoever wants them."""
         deadline = time.monotonic() + seconds
