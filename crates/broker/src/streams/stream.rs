@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use duolog_log::{AppendError, Entry, Watch, WatchGuard};
-use duolog_types::{Lsn, Nanos, Sequence};
+use duolog_types::{Lsn, Nanos, Offset, Sequence};
 use parking_lot::MutexGuard;
 use roaring::RoaringTreemap;
 
@@ -105,7 +105,7 @@ pub struct BatchQuery<'a> {
     pub subject: Option<&'a str>,
     /// How many at most.
     pub messages_max: usize,
-    /// How many bytes at most (at least one message comes).
+    /// The message with which so many bytes are reached (subject, header block and payload) is the last.
     pub bytes_max: usize,
 }
 
@@ -116,11 +116,11 @@ pub struct MultiQuery<'a> {
     pub subjects: &'a [&'a str],
     /// As of which sequence; `None`: now.
     pub up_to: Option<Sequence>,
-    /// As of which time; `None`: now.
+    /// As of which time; `None`: now. What came at that very time is younger.
     pub up_to_time: Option<Nanos>,
     /// How many messages at most.
     pub messages_max: usize,
-    /// How many bytes at most (at least one message comes).
+    /// The message with which so many bytes are reached (subject, header block and payload) is the last.
     pub bytes_max: usize,
     /// How many subjects at most; more are [`GetError::TooMany`].
     pub subjects_max: usize,
@@ -335,6 +335,9 @@ impl Stream {
     pub fn purge(&self, purge: &Purge) -> Result<Purged, PurgeError> {
         if purge.below > Sequence::ZERO && purge.keep > 0 {
             return Err(PurgeError::SequenceAndKeep);
+        }
+        if purge.below.0 > Offset::END_MAX.0 as u64 {
+            return Err(PurgeError::SequenceTooLarge { sequence: purge.below });
         }
         let mut state = self.lock();
         let config = state.config.clone().unwrap_or_default();

@@ -49,15 +49,16 @@ def changes(r):
     for index in range(4):
         r.setup(f"a.{index % 2}", "x")
     for change in [
-        {"storage": "memory"}, {"retention": "workqueue"}, {"first_seq": 100}, {"no_ack": True}, {"no_ack": False}, {"allow_direct": False}, {"allow_msg_ttl": True}, {"allow_msg_ttl": False},
+        {"storage": "memory"}, {"retention": "workqueue"}, {"first_seq": 100}, {"no_ack": True}, {"no_ack": False}, {"allow_direct": False},
         {"allow_rollup_hdrs": True}, {"allow_rollup_hdrs": False}, {"compression": "s2"}, {"compression": "none"}, {"max_msg_size": 1}, {"max_msg_size": -1}, {"duplicate_window": 1000000000},
         {"duplicate_window": 0}, {"max_age": 1000}, {"discard": "new"}, {"discard": "new", "discard_new_per_subject": True}, {"discard": "new", "discard_new_per_subject": True, "max_msgs_per_subject": 9},
         {"discard": "old", "discard_new_per_subject": True, "max_msgs_per_subject": 9}, {"max_consumers": -1}, {"max_consumers": 1}, {"mirror_direct": True}, {"mirror": {"name": "B"}}, {"sources": [{"name": "B"}]},
         {"republish": {"src": "a.>", "dest": "r.>"}}, {"subject_transform": {"src": "a.*", "dest": "b.*"}}, {"allow_msg_counter": True}, {"allow_atomic": True}, {"persist_mode": "async"},
-        {"allow_msg_schedules": True}, {"num_replicas": 2}, {"num_replicas": 0}, {"template_owner": "x"}, {"description": "y" * 5000}, {"name": "B"}, {"subjects": ["a..b"]}, {"subjects": ["a.1"]}, {},
+        {"allow_msg_schedules": True}, {"num_replicas": 2}, {"num_replicas": 0}, {"template_owner": "x"}, {"description": "y" * 5000}, {"name": "B"}, {"subjects": ["a..b"]}, {"subjects": ["a.1"]}, {}, {"allow_msg_ttl": True}, {"allow_msg_ttl": False},
         {"subject_delete_marker_ttl": 1000000000}, {"subject_delete_marker_ttl": 0},
     ]:
         r.api("STREAM.UPDATE.A", {**base, **change})
+    r.api("STREAM.UPDATE.A", {**base, "name": "B", "max_age": 5})
     r.api("STREAM.UPDATE.A", {**base, "foo": 1})
     r.api("STREAM.UPDATE.A", "")
     r.api("STREAM.UPDATE.A", "{}")
@@ -125,12 +126,15 @@ def levels_and_pages(r):
         r.api(subject, " ")
         r.api(subject, "{}")
         r.api(subject, '{"a":1}')
-    for body in [{"seq": -1}, {"keep": -1}, {"seq": 1, "keep": 1}, {"filter": "a..b"}, {"filter": "*"}, {"filter": 5}, {"seq": 18446744073709551615}, "null", "{", "{}"]:
+    for body in [{"seq": -1}, {"keep": -1}, {"seq": 1, "keep": 1}, {"filter": "a..b"}, {"filter": "*"}, {"filter": 5}, "null", "{", "{}"]:
         r.api("STREAM.PURGE.S1", body)
         r.api("STREAM.INFO.S1")
     for body in [{"seq": -1}, {"seq": 18446744073709551615}, {"seq": 18446744073709551616}, "null", "{}", "{"]:
         r.api("STREAM.MSG.GET.S2", body)
         r.api("STREAM.MSG.DELETE.S2", body)
+    # No stream of ours comes so far.
+    r.api("STREAM.PURGE.S3", {"seq": 18446744073709551615})
+    # Deferred.
     for subject in ["STREAM.SNAPSHOT.S2", "STREAM.RESTORE.S2", "CONSUMER.PAUSE.S0.c1", "CONSUMER.UNPIN.S0.c1", "CONSUMER.RESET.S0.c1", "STREAM.SNAPSHOT.none", "CONSUMER.PAUSE.none.c1", "CONSUMER.PAUSE.S0.none"]:
         r.request("$JS.API." + subject, "{", seconds=0.5)
 
