@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from client import Client
 
 #: How long to wait for what must not come.
-QUIET_SECONDS = 0.15
+QUIET_SECONDS = 0.2
+#: How long to wait for an answer that may not come: servers run side by side, and a slow one must not look like a mute one.
+MAYBE_SECONDS = 0.5
 ZERO_TIME = "0001-01-01T00:00:00Z"
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 ACK_SUBJECT = re.compile(r"(\$JS\.ACK\.[^.\s]+\.[^.\s]+\.\d+\.\d+\.\d+\.)\d{10,}(\.\d+)")
@@ -53,6 +55,10 @@ class Recorder:
 
     def api(self, subject, body=b"", headers=None, **options):
         return self.request("$JS.API." + subject, body, headers, **options)
+
+    def maybe(self, subject, body=b"", headers=None):
+        """A request that may stay without an answer."""
+        return self.request(subject, body, headers, seconds=MAYBE_SECONDS)
 
     def silent(self, subject, body=b"", headers=None):
         """A request that must stay without an answer."""

@@ -56,4 +56,9 @@ def start_duolog():
     return broker.Broker("duolog", command, directory).wait_until_ready(printed_address)
 
 
+def prepare(kind):
+    """Installs or builds what is to be started, before several threads want it at once."""
+    nats_server_binary() if kind == "nats-server" else broker.duolog_binary()
+
+
 START = {"nats-server": start_nats_server, "duolog": start_duolog}

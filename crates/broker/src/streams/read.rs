@@ -88,6 +88,9 @@ impl Stream {
             if found.len() > query.subjects_max {
                 return Err(GetError::TooMany { subjects: found.len(), limit: query.subjects_max });
             }
+            if found.is_empty() {
+                return Err(GetError::NotFound);
+            }
             let mut pending = found.len() as u64;
             let (mut wanted, mut bytes) = (Vec::new(), 0usize);
             for sequence in found {
@@ -95,14 +98,14 @@ impl Stream {
                     break;
                 }
                 pending -= 1;
+                if sequence < query.from {
+                    continue;
+                }
                 wanted.push((sequence, pending));
                 bytes = bytes.saturating_add(counted_at_least(&state, sequence.0));
             }
             (wanted, pending, up_to, state.as_of)
         };
-        if wanted.is_empty() {
-            return Err(GetError::NotFound);
-        }
         self.read_batch(wanted, pending, query.bytes_max, Sequence(up_to), lsn).await
     }
 

@@ -114,6 +114,8 @@ pub struct BatchQuery<'a> {
 pub struct MultiQuery<'a> {
     /// The subjects, wildcards allowed.
     pub subjects: &'a [&'a str],
+    /// Those below are passed over: they were on another page.
+    pub from: Sequence,
     /// As of which sequence; `None`: now.
     pub up_to: Option<Sequence>,
     /// As of which time; `None`: now. What came at that very time is younger.
@@ -357,6 +359,9 @@ impl Stream {
                 kept = state.index.previous_match(&filter, kept.saturating_sub(1)).unwrap_or(kept);
             }
             below = if matching <= purge.keep { 0 } else { kept };
+        }
+        if below == u64::MAX && filter.is_everything() {
+            state.has_begun = true;
         }
         let mut gone = Vec::new();
         let mut next = state.index.next_match(&filter, 0, below.saturating_sub(1));

@@ -70,7 +70,7 @@ pub(super) fn config_from_wire(config: wire::StreamConfig) -> Result<StreamConfi
         deny_purge: config.deny_purge,
         allow_rollup_hdrs: config.allow_rollup_hdrs,
         allow_direct: config.allow_direct,
-        mirror_direct: false,
+        mirror_direct: config.mirror_direct,
         first_seq: config.first_seq,
         compression: match config.compression {
             wire::Compression::None => StoreCompression::None,
@@ -91,9 +91,6 @@ pub(super) fn config_from_wire(config: wire::StreamConfig) -> Result<StreamConfi
 
 /// Refuses, by name, what isn't done yet.
 fn refuse_deferred(config: &wire::StreamConfig) -> Result<(), ApiError> {
-    if config.mirror_direct && config.mirror.is_none() {
-        return Err(STREAM_INVALID_CONFIG.because("stream has no mirror but does have mirror direct"));
-    }
     let placed = config.placement.as_ref().is_some_and(|placement| *placement != wire::Placement::default());
     for (given, field) in [
         (placed, "placement"),

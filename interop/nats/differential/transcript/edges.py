@@ -4,19 +4,19 @@ from .limits import state
 
 
 def windows(r):
-    for config in [
+    for index, config in enumerate([
         {"max_age": 99999999}, {"max_age": 100000000}, {"max_age": 100000000, "duplicate_window": 100000000}, {"duplicate_window": 99999999}, {"duplicate_window": 100000000},
         {"max_age": 1000000000, "duplicate_window": 1000000001}, {"max_age": 60000000000}, {"max_age": 9223372036854775807}, {"duplicate_window": 9223372036854775807},
         {"max_msgs": 9223372036854775807, "max_bytes": 9223372036854775807}, {"max_msg_size": 2147483647}, {"max_msg_size": 2147483648}, {"max_msgs_per_subject": 9223372036854775807},
         {"first_seq": 2}, {"first_seq": 9223372036854775807}, {"num_replicas": 0}, {"num_replicas": 5}, {"num_replicas": 2}, {"max_msgs": 0, "max_bytes": 0}, {"max_msgs": -1},
         {"subject_delete_marker_ttl": 999999999}, {"subject_delete_marker_ttl": 1000000000}, {"subject_delete_marker_ttl": 1000000000, "allow_msg_ttl": True},
         {"subject_delete_marker_ttl": -1}, {"subject_delete_marker_ttl": 1000000000, "allow_rollup_hdrs": True}, {"template_owner": "x"}, {"compression": "s2"}, {"compression": "none"}, {"compression": ""},
-        {"storage": "memory", "compression": "s2"}, {"persist_mode": "default"}, {"persist_mode": "async"}, {"allow_msg_counter": True}, {"allow_atomic": True}, {"allow_msg_schedules": True}, {"allow_batched": True},
-        {"republish": {"src": ">", "dest": "r.>"}}, {"subject_transform": {"src": "a", "dest": "b"}}, {"placement": {}}, {"placement": {"cluster": "x"}}, {"sources": []}, {"mirror": None}, {"metadata": {}},
+        {"storage": "memory", "compression": "s2"}, {"persist_mode": "default"}, {"placement": {}}, {"sources": []}, {"mirror": None}, {"metadata": {}},
         {"metadata": {"_nats.x": "y"}}, {"metadata": {"_nats.req.level": "9"}}, {"metadata": {"": "x"}}, {"description": "x" * 4096}, {"description": "x" * 4097},
-    ]:
-        r.api("STREAM.CREATE.A", {"name": "A", **config})
-        r.setup("$JS.API.STREAM.DELETE.A")
+    ]):
+        r.api(f"STREAM.CREATE.A{index}", {"name": f"A{index}", **config})
+        # What a limit sets aside is free again.
+        r.setup(f"$JS.API.STREAM.DELETE.A{index}")
 
 
 def sealed(r):
@@ -52,9 +52,7 @@ def changes(r):
         {"storage": "memory"}, {"retention": "workqueue"}, {"first_seq": 100}, {"no_ack": True}, {"no_ack": False}, {"allow_direct": False},
         {"allow_rollup_hdrs": True}, {"allow_rollup_hdrs": False}, {"compression": "s2"}, {"compression": "none"}, {"max_msg_size": 1}, {"max_msg_size": -1}, {"duplicate_window": 1000000000},
         {"duplicate_window": 0}, {"max_age": 1000}, {"discard": "new"}, {"discard": "new", "discard_new_per_subject": True}, {"discard": "new", "discard_new_per_subject": True, "max_msgs_per_subject": 9},
-        {"discard": "old", "discard_new_per_subject": True, "max_msgs_per_subject": 9}, {"max_consumers": -1}, {"max_consumers": 1}, {"mirror_direct": True}, {"mirror": {"name": "B"}}, {"sources": [{"name": "B"}]},
-        {"republish": {"src": "a.>", "dest": "r.>"}}, {"subject_transform": {"src": "a.*", "dest": "b.*"}}, {"allow_msg_counter": True}, {"allow_atomic": True}, {"persist_mode": "async"},
-        {"allow_msg_schedules": True}, {"num_replicas": 2}, {"num_replicas": 0}, {"template_owner": "x"}, {"description": "y" * 5000}, {"name": "B"}, {"subjects": ["a..b"]}, {"subjects": ["a.1"]}, {}, {"allow_msg_ttl": True}, {"allow_msg_ttl": False},
+        {"discard": "old", "discard_new_per_subject": True, "max_msgs_per_subject": 9}, {"max_consumers": -1}, {"max_consumers": 1}, {"mirror_direct": True}, {"mirror_direct": False}, {"num_replicas": 2}, {"num_replicas": 0}, {"template_owner": "x"}, {"description": "y" * 5000}, {"name": "B"}, {"subjects": ["a..b"]}, {"subjects": ["a.1"]}, {}, {"allow_msg_ttl": True}, {"allow_msg_ttl": False},
         {"subject_delete_marker_ttl": 1000000000}, {"subject_delete_marker_ttl": 0},
     ]:
         r.api("STREAM.UPDATE.A", {**base, **change})
@@ -134,9 +132,22 @@ def levels_and_pages(r):
         r.api("STREAM.MSG.DELETE.S2", body)
     # No stream of ours comes so far.
     r.api("STREAM.PURGE.S3", {"seq": 18446744073709551615})
-    # Deferred.
-    for subject in ["STREAM.SNAPSHOT.S2", "STREAM.RESTORE.S2", "CONSUMER.PAUSE.S0.c1", "CONSUMER.UNPIN.S0.c1", "CONSUMER.RESET.S0.c1", "STREAM.SNAPSHOT.none", "CONSUMER.PAUSE.none.c1", "CONSUMER.PAUSE.S0.none"]:
-        r.request("$JS.API." + subject, "{", seconds=0.5)
 
 
-SCENARIOS = [windows, sealed, changes, denied, per_subject, time_to_live, levels_and_pages]
+def deferred(r):
+    """What isn't there yet, and must be refused by its name, never accepted and forgotten."""
+    r.setup("$JS.API.STREAM.CREATE.A", {"name": "A", "subjects": ["a.>"]})
+    r.setup("$JS.API.CONSUMER.CREATE.A.c", {"stream_name": "A", "config": {"name": "c", "durable_name": "c", "ack_policy": "explicit"}})
+    for index, config in enumerate([
+        {"persist_mode": "async"}, {"allow_msg_counter": True}, {"allow_atomic": True}, {"allow_msg_schedules": True}, {"allow_batched": True}, {"republish": {"src": ">", "dest": "r.>"}},
+        {"subject_transform": {"src": "a", "dest": "b"}}, {"placement": {"cluster": "x"}}, {"placement": {"tags": ["x"]}}, {"mirror": {"name": "B"}}, {"sources": [{"name": "B"}]},
+    ]):
+        r.api(f"STREAM.CREATE.S{index}", {"name": f"S{index}", "subjects": [f"s{index}.>"], **config})
+        r.api("STREAM.UPDATE.A", {"name": "A", "subjects": ["a.>"], **config})
+        r.setup("$JS.API.STREAM.DELETE.A")
+        r.setup("$JS.API.STREAM.CREATE.A", {"name": "A", "subjects": ["a.>"]})
+    for subject in ["STREAM.SNAPSHOT.A", "STREAM.RESTORE.A", "CONSUMER.PAUSE.A.c", "CONSUMER.UNPIN.A.c", "CONSUMER.RESET.A.c", "STREAM.SNAPSHOT.none", "CONSUMER.PAUSE.none.c", "CONSUMER.PAUSE.A.none"]:
+        r.api(subject, "{", seconds=1)
+
+
+SCENARIOS = [windows, sealed, changes, denied, per_subject, time_to_live, levels_and_pages, deferred]

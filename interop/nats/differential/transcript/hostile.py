@@ -12,9 +12,9 @@ def subjects_of_the_api(r):
         "CONSUMER.INFO.A.*", "CONSUMER.INFO.*.c", "CONSUMER.INFO.A.c.d", "CONSUMER.INFO.A.", "CONSUMER.DELETE.A.*", "CONSUMER.NAMES.*", "CONSUMER.LIST.>", "CONSUMER.MSG.NEXT.A.*", "CONSUMER.MSG.NEXT.A", "CONSUMER.MSG.NEXT", "CONSUMER.MSG.NEXT.A.c.d", "CONSUMER.MSG.NEXT.A.none",
         "CONSUMER.CREATE.*", "CONSUMER.CREATE.A.*", "CONSUMER.DURABLE.CREATE.A", "CONSUMER.DURABLE.CREATE.A.*", "DIRECT.GET.*", "DIRECT.GET", "DIRECT.GETX", "DIRECT", "", "INFO.x", "info", "stream.info.A",
     ]:
-        r.request("$JS.API." + subject, "", seconds=0.15)
+        r.maybe("$JS.API." + subject, "")
     for subject in ["STREAM.CREATE.A b", "STREAM.INFO.\tA"]:
-        r.request("$JS.API." + subject.split()[0], "{}", seconds=0.15)
+        r.maybe("$JS.API." + subject.split()[0], "{}")
 
 
 def streams_in_each_others_way(r):
@@ -125,15 +125,15 @@ def acks_of_what_never_was(r):
     consumer(r)
     subject = "$JS.ACK.A.c.1.{}.{}.1700000000000000000.0"
     for payload in ["+ACK", "-NAK", "+WPI", "+TERM", "+NXT", "", "garbage"]:
-        r.request(subject.format(3, 3), payload, seconds=0.15)
+        r.maybe(subject.format(3, 3), payload)
     info(r)
     r.pull("A", "c", "3", 3)
     for sequence, number in [(0, 0), (0, 1), (1, 0), (4, 4), (6, 6), (7, 7), (3, 99), (18446744073709551615, 1), ("x", 1), (-1, 1)]:
         for payload in ["+ACK", "-NAK", "+WPI"]:
-            r.request(subject.format(sequence, number), payload, seconds=0.15)
+            r.maybe(subject.format(sequence, number), payload)
     info(r)
     for text in ["$JS.ACK.A.c", "$JS.ACK.A.c.1.1.1", "$JS.ACK.A.c.1.1.1.1.0.0", "$JS.ACK", "$JS.ACK.", "$JS.ACK.A.c.x.y.z.w.v", "$JS.ACK.A.c.1.1.1.1.0.0.0.0", "$JS.ACK.B.c.1.1.1.1.0"]:
-        r.request(text, "+ACK", seconds=0.15)
+        r.maybe(text, "+ACK")
     info(r)
 
 
@@ -146,8 +146,8 @@ def forms_of_acks(r):
     r.subscribe("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>", "9")
     for sequence, payload in enumerate(["+OK", "+ack", "+ACK ", "+ACK x", "ACK", "-NAK ", "-NAK x", "-NAK 10s", "-NAK {", "-NAK {\"delay\":\"x\"}", "-NAK {\"delay\":60000000000}", "-NAK {\"delay\":-5}", "-NAK{\"delay\":60000000000}",
                                         "+WPI ", "+WPI x", "+TERM", "+TERM  two", "+TERMx", "\r\n", "-NAKx"], 1):
-        r.request(f"$JS.ACK.A.c.1.{sequence}.{sequence}.1700000000000000000.0", payload, seconds=0.15)
-        r.write("an advisory", r.take(1, advisories, 0.15))
+        r.maybe(f"$JS.ACK.A.c.1.{sequence}.{sequence}.1700000000000000000.0", payload)
+        r.write("an advisory", r.take(1, advisories, 0.3))
     info(r)
     r.pull("A", "c", {"batch": 30, "no_wait": True}, 30)
     info(r)

@@ -90,9 +90,9 @@ def samples(r):
     for name, config in [("c", {"sample_freq": "100%"}), ("none", {"sample_freq": "0"}), ("all", {"sample_freq": "100", "ack_policy": "all"})]:
         consumer(r, durable_name=name, **config)
         r.pull("A", name, "4", 4)
-        for sequence, payload in [(1, "+ACK"), (1, "+ACK"), (2, "-NAK"), (3, "+TERM"), (4, "+NXT"), (2, "+ACK")]:
-            r.setup(f"$JS.ACK.A.{name}.1.{sequence}.{sequence}.1700000000000000000.0", payload)
-            r.write(f"{name} after {payload} of {sequence}", r.take(1, wanted, 0.15))
+        for sequence, number, count, payload in [(1, 1, 1, "+ACK"), (1, 1, 1, "+ACK"), (2, 2, 1, "-NAK"), (3, 3, 1, "+TERM"), (4, 4, 1, "+NXT"), (2, 5, 2, "+ACK")]:
+            r.setup(f"$JS.ACK.A.{name}.{count}.{sequence}.{number}.1700000000000000000.0", payload)
+            r.write(f"{name} after {payload} of {sequence}", r.take(1, wanted, 0.4))
 
 
 def next_on_ack(r):

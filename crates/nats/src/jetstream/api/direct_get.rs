@@ -151,6 +151,7 @@ async fn last_of_each(
     let subjects: Vec<&str> = asked.multi_last.iter().map(String::as_str).collect();
     let query = MultiQuery {
         subjects: &subjects,
+        from: Sequence(asked.seq),
         up_to: Some(Sequence(asked.up_to_seq)).filter(|sequence| *sequence > Sequence::ZERO),
         up_to_time: asked.up_to_time.map(|at| Nanos(at.to_nanos())),
         messages_max: most(asked.batch, MESSAGES_MAX),
@@ -162,10 +163,8 @@ async fn last_of_each(
         Err(GetError::NotFound) => return Err((stream.changed(), Status::NoResults)),
         Err(error) => return Err((stream.changed(), status(error))),
     };
-    if found.messages.is_empty() {
-        return Err((found.lsn, Status::NoResults));
-    }
-    send(jetstream, stream, reply, &found, asked.no_hdr, Some(found.up_to.0));
+    // As in the reference, whatever is said of headers.
+    send(jetstream, stream, reply, &found, false, Some(found.up_to.0));
     Ok(())
 }
 

@@ -230,7 +230,7 @@ impl Handler for Api {
         let Some(found) = SUBJECTS.iter().find(|entry| matches(entry.pattern, subject)) else {
             // A subject that isn't in the table is passed over in silence, as the reference does, but for those that it
             // has consumers and streams answer themselves: there nobody listens.
-            return !["CONSUMER.MSG.NEXT", "DIRECT.GET"].iter().any(|own| subject.starts_with(own));
+            return !["CONSUMER.MSG.NEXT.", "DIRECT.GET"].iter().any(|own| subject.starts_with(own));
         };
         if !(found.answers)(&jetstream, subject) {
             return false;
