@@ -13,6 +13,7 @@ mod client;
 mod fill;
 mod latency;
 mod load;
+mod nats;
 mod sample;
 mod wire;
 
@@ -37,6 +38,9 @@ enum Command {
     Load(LoadArgs),
     /// Writes much data over many partitions, as fast as the broker takes it
     Fill(FillArgs),
+    /// NATS clients
+    #[command(subcommand)]
+    Nats(nats::Nats),
 }
 
 /// Arguments of `latency`.
@@ -113,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         Command::Latency(args) => latency::run(&args)?,
         Command::Load(args) => load::run(args)?,
         Command::Fill(args) => fill::run(&args)?,
+        Command::Nats(command) => nats::run(&command)?,
     };
     println!("{report}");
     Ok(())

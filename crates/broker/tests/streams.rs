@@ -651,3 +651,43 @@ fn kafkas_producers_obey_a_streams_rules() {
     let stream = f.restart(false);
     assert_eq!((there(&stream), stream.state().last_sequence), (vec![5, 6], Sequence(6)));
 }
+
+#[test]
+fn a_cursor_counts_what_is_left_wherever_it_is_moved() {
+    let f = fixture();
+    let stream = f.orders(|_| {});
+    for number in 0..300 {
+        f.publish(&stream, &format!("orders.{}", number % 7), &[]).unwrap();
+    }
+    settle(&f.broker);
+    let filter = ["orders.3".to_owned(), "orders.5".to_owned()];
+    let matches = |sequence: u64| matches!((sequence - 1) % 7, 3 | 5);
+    let cursor = stream.cursor(&filter, Sequence(1));
+    let mut gone = std::collections::BTreeSet::new();
+    // Steps of a walk that goes on, back, over the end, and looks before it moves or doesn't.
+    for (step, from) in
+        [1, 2, 40, 41, 39, 5, 299, 120, 300, 301, 900, 1, 150, 151, 160, 4].into_iter().enumerate()
+    {
+        if step % 2 == 0 {
+            let _ = cursor.peek();
+        }
+        cursor.seek(Sequence(from));
+        let left = |from: u64, gone: &std::collections::BTreeSet<u64>| {
+            (from..=300).filter(|sequence| matches(*sequence) && !gone.contains(sequence)).collect::<Vec<_>>()
+        };
+        assert_eq!(cursor.pending(), left(from, &gone).len() as u64, "from {from}");
+        let ahead: Vec<u64> = cursor.ahead(3).iter().map(|sequence| sequence.0).collect();
+        assert_eq!(ahead, left(from, &gone)[..ahead.len()], "from {from}");
+        assert_eq!(ahead.len(), left(from, &gone).len().min(3));
+        assert_eq!(cursor.peek().map(|next| next.sequence.0), ahead.first().copied());
+        // What was looked at and what stands behind the cursor may go at any time.
+        for sequence in ahead.iter().take(1).chain([&(step as u64 * 7 + 4)]) {
+            if stream.delete_message(Sequence(*sequence)).is_ok() {
+                gone.insert(*sequence);
+            }
+        }
+        settle(&f.broker);
+        assert_eq!(cursor.pending(), left(from, &gone).len() as u64, "from {from}, less what was deleted");
+        assert_eq!(cursor.peek().map(|next| next.sequence.0), left(from, &gone).first().copied());
+    }
+}

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! One task and one queue for all of them: thousands leave in one wake-up, and none is allocated by itself. A reply
-//! never overtakes another that was handed in before it.
+//! never overtakes another that was handed in before it. For a client that waits for each answer the session that read its
+//! message does all of it ([`Replies::end_of_batch`]): two changes of threads are most of what such a client would wait for.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -32,6 +33,12 @@ pub trait Durability: Send + Sync {
 
     /// Ends when `lsn` is on stable storage, having had it written if nobody else did; false if it never will be.
     fn durable(&self, lsn: Lsn) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+
+    /// Has what is queued written: by the calling thread, if that is quicker.
+    fn commit_queued(&self);
+
+    /// Has what is queued written by somebody else.
+    fn commit_soon(&self);
 }
 
 impl Durability for Broker {
@@ -42,10 +49,18 @@ impl Durability for Broker {
     fn durable(&self, lsn: Lsn) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         Box::pin(async move {
             if lsn > Broker::durable_lsn(self) {
-                self.commit_queued();
+                Broker::commit_queued(self);
             }
             Broker::durable(self, lsn).await.is_ok()
         })
+    }
+
+    fn commit_queued(&self) {
+        Broker::commit_queued(self);
+    }
+
+    fn commit_soon(&self) {
+        Broker::commit_soon(self);
     }
 }
 
@@ -55,6 +70,8 @@ pub struct Replies {
     /// Bytes that wait.
     waiting: AtomicUsize,
     news: Notify,
+    /// Whoever holds it sends, so that nobody overtakes; there is one while [`run`](Self::run) runs.
+    sending: Mutex<Option<Publisher>>,
 }
 
 impl std::fmt::Debug for Replies {
@@ -95,11 +112,54 @@ impl Replies {
     /// An empty queue. Nothing leaves before [`run`](Self::run) runs.
     #[must_use]
     pub fn new() -> Self {
-        Self { queue: Mutex::default(), waiting: AtomicUsize::new(0), news: Notify::new() }
+        Self {
+            queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            news: Notify::new(),
+            sending: Mutex::default(),
+        }
     }
 
     /// Sends `message` when `after` is durable, behind everything that was sent before.
     pub fn send(&self, after: Lsn, message: &Inbound<'_>) {
+        if self.push(after, message) {
+            self.news.notify_one();
+        }
+    }
+
+    /// As [`send`](Self::send), by a handler that calls [`end_of_batch`](Self::end_of_batch) behind it.
+    pub fn send_in_batch(&self, after: Lsn, message: &Inbound<'_>) {
+        self.push(after, message);
+    }
+
+    /// Has what a session's messages queued in the log written, and their answers sent: at once, on the calling
+    /// thread, if it is a single one that a client waits for.
+    pub fn end_of_batch(&self, durability: &dyn Durability) -> Pace {
+        let (count, last) = {
+            let queue = self.queue.lock();
+            (queue.entries.len(), queue.entries.back().map(|entry| entry.after))
+        };
+        if count == 1 {
+            durability.commit_queued();
+        } else {
+            durability.commit_soon();
+        }
+        let Some(last) = last else { return self.pace() };
+        let durable = durability.durable_lsn();
+        if last <= durable
+            && let Some(mut sending) = self.sending.try_lock()
+            && let Some(publisher) = sending.as_mut()
+        {
+            self.send_durable(durable, publisher);
+            publisher.flush();
+        } else {
+            self.news.notify_one();
+        }
+        self.pace()
+    }
+
+    /// Whether it is the only one.
+    fn push(&self, after: Lsn, message: &Inbound<'_>) -> bool {
         let entry = Entry {
             after,
             subject: message.subject.len(),
@@ -114,10 +174,7 @@ impl Replies {
         queue.entries.push_back(entry);
         let is_first = queue.entries.len() == 1;
         self.waiting.fetch_add(entry.len(), Ordering::Relaxed);
-        drop(queue);
-        if is_first {
-            self.news.notify_one();
-        }
+        is_first
     }
 
     /// Bytes that wait.
@@ -135,7 +192,7 @@ impl Replies {
     /// Sends what becomes durable, until nothing ever will again (then what waits is given up: nobody knows
     /// whether it is true). One task runs this.
     pub async fn run(&self, router: &Arc<Router>, durability: &dyn Durability) {
-        let mut publisher = router.publisher();
+        *self.sending.lock() = Some(router.publisher());
         loop {
             let first = self.queue.lock().entries.front().map(|entry| entry.after);
             let Some(first) = first else {
@@ -146,10 +203,13 @@ impl Replies {
                 let mut queue = self.queue.lock();
                 *queue = Queue::default();
                 self.waiting.store(0, Ordering::Relaxed);
+                *self.sending.lock() = None;
                 return;
             }
-            self.send_durable(durability.durable_lsn().max(first), &mut publisher);
-            publisher.flush();
+            if let Some(publisher) = self.sending.lock().as_mut() {
+                self.send_durable(durability.durable_lsn().max(first), publisher);
+                publisher.flush();
+            }
             // So that a flood of replies leaves turns to the sessions that it wakes.
             tokio::task::yield_now().await;
         }
@@ -210,6 +270,12 @@ mod tests {
                 reached.is_ok_and(|durable| durable.is_some())
             })
         }
+
+        fn commit_queued(&self) {
+            self.0.send_modify(|durable| *durable = durable.map(|durable| durable + 10));
+        }
+
+        fn commit_soon(&self) {}
     }
 
     #[derive(Default)]
@@ -267,5 +333,37 @@ mod tests {
         log.0.send_replace(None);
         running.await.unwrap();
         assert_eq!((inbox.0.lock().len(), replies.waiting()), (4, 0));
+    }
+
+    #[tokio::test]
+    async fn a_single_answer_is_committed_and_sent_by_the_session_and_several_are_not() {
+        let router = Router::new(&SimEnv::new(1).env());
+        let inbox = Arc::new(Inbox::default());
+        let _registration = router.register("in", inbox.clone()).unwrap();
+        let (replies, log) = (Arc::new(Replies::new()), Arc::new(Log(watch::Sender::new(Some(0)))));
+        let running = tokio::spawn({
+            let (replies, router, log) = (Arc::clone(&replies), Arc::clone(&router), Arc::clone(&log));
+            async move { replies.run(&router, &*log).await }
+        });
+        tokio::task::yield_now().await;
+        let answer = |lsn: u64| {
+            replies.send_in_batch(Lsn(lsn), &Inbound::new(b"in", lsn.to_string().as_bytes()));
+        };
+        answer(4);
+        assert_eq!(replies.end_of_batch(&*log), Pace::Go);
+        assert_eq!(*inbox.0.lock(), ["-  4"], "without a turn of any task");
+        answer(11);
+        answer(12);
+        replies.end_of_batch(&*log);
+        tokio::task::yield_now().await;
+        assert_eq!(inbox.0.lock().len(), 1, "the log's own thread writes several");
+        log.0.send_replace(Some(12));
+        while inbox.0.lock().len() < 3 {
+            inbox.1.notified().await;
+        }
+        assert_eq!(*inbox.0.lock(), ["-  4", "-  11", "-  12"]);
+        log.0.send_replace(None);
+        replies.send(Lsn(99), &Inbound::new(b"in", b"never"));
+        running.await.unwrap();
     }
 }

@@ -180,11 +180,7 @@ impl Source for StreamSource {
     }
 
     fn place(&self, subjects: &[String], from: Sequence) -> Box<dyn Place> {
-        Box::new(StreamPlace {
-            stream: self.stream.clone(),
-            subjects: subjects.to_vec(),
-            cursor: self.stream.cursor(subjects, from),
-        })
+        Box::new(StreamPlace(self.stream.cursor(subjects, from)))
     }
 
     fn read<'a>(&'a self, sequences: &'a [Sequence], bytes_max: usize) -> Reading<'a> {
@@ -200,43 +196,38 @@ impl Source for StreamSource {
     }
 }
 
-struct StreamPlace {
-    stream: Arc<Stream>,
-    subjects: Vec<String>,
-    cursor: crate::streams::Cursor,
-}
+struct StreamPlace(crate::streams::Cursor);
 
 impl Place for StreamPlace {
     fn peek(&self) -> Option<Next> {
-        self.cursor.peek()
+        self.0.peek()
     }
 
     fn ahead(&self, count: usize) -> Vec<Sequence> {
-        let ahead = self.stream.cursor(&self.subjects, self.cursor.position());
-        std::iter::from_fn(|| ahead.take_next()).take(count).map(|next| next.sequence).collect()
+        self.0.ahead(count)
     }
 
     fn position(&self) -> Sequence {
-        self.cursor.position()
+        self.0.position()
     }
 
     fn seek(&self, from: Sequence) {
-        self.cursor.seek(from);
+        self.0.seek(from);
     }
 
     fn pending(&self) -> u64 {
-        self.cursor.pending()
+        self.0.pending()
     }
 
     fn matches(&self, sequence: Sequence) -> Option<bool> {
-        self.cursor.matches_sequence(sequence)
+        self.0.matches_sequence(sequence)
     }
 
     fn last(&self) -> Option<Sequence> {
-        self.cursor.last()
+        self.0.last()
     }
 
     fn last_per_subject(&self, up_to: Sequence) -> Vec<Sequence> {
-        self.cursor.last_per_subject(up_to)
+        self.0.last_per_subject(up_to)
     }
 }

@@ -10,7 +10,7 @@ use super::source::{Place, Sink, Source};
 use crate::streams::{Message, header_block_bytes};
 
 /// How many messages are read ahead at most, and about how many bytes.
-const AHEAD_MESSAGES: usize = 256;
+const AHEAD_MESSAGES: usize = 1024;
 pub(super) const AHEAD_BYTES: usize = 1 << 20;
 
 /// Messages that were read and not delivered yet.

@@ -67,6 +67,9 @@ pub(crate) struct State {
 pub(crate) struct CursorState {
     pub(crate) filter: Filter,
     pub(crate) position: u64,
+    /// From `position` up to here nothing matches, so the next message isn't looked for twice. Below `position`: it
+    /// wasn't looked for.
+    pub(crate) looked: u64,
     pub(crate) pending: u64,
 }
 
@@ -213,7 +216,7 @@ impl State {
                     }
                 }
                 None => {
-                    for id in self.index.subjects.matching(">") {
+                    for id in self.index.subjects.with_more_than(limit) {
                         self.enforce_subject(id, limit);
                     }
                 }

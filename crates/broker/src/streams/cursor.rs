@@ -9,6 +9,9 @@ use super::core::{CursorState, State};
 use super::index::Filter;
 use super::{Stream, subject};
 
+/// So far, what lies in between is counted rather than all that is left.
+const NEAR: u64 = 1 << 16;
+
 /// The next message that a filter lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -36,7 +39,7 @@ impl Cursor {
         let filter = Filter::new(subjects, &mut state.index);
         let position = from.0.max(1);
         let pending = state.index.count_matches(&filter, position);
-        let cursor = Some(CursorState { filter, position, pending });
+        let cursor = Some(CursorState { filter, position, looked: 0, pending });
         let slot = match state.cursors.iter().position(Option::is_none) {
             Some(slot) => {
                 state.cursors[slot] = cursor;
@@ -88,11 +91,37 @@ impl Cursor {
         self.with(|_, cursor| Sequence(cursor.position))
     }
 
-    /// Goes on at `from`, which may be anywhere.
+    /// The next `count` messages that would be taken.
+    #[must_use]
+    pub fn ahead(&self, count: usize) -> Vec<Sequence> {
+        self.with(|state, cursor| {
+            let (last, mut from) = (state.last_durable(), cursor.position.max(cursor.looked));
+            let following = std::iter::from_fn(|| {
+                let sequence = state.index.next_match(&cursor.filter, from, last)?;
+                from = sequence + 1;
+                Some(Sequence(sequence))
+            });
+            following.take(count).collect()
+        })
+    }
+
+    /// Goes on at `from`, which may be anywhere. Close by, it costs what lies in between.
     pub fn seek(&self, from: Sequence) {
         self.with(|state, cursor| {
-            cursor.position = from.0.max(1);
-            cursor.pending = state.index.count_matches(&cursor.filter, cursor.position);
+            let to = from.0.max(1);
+            let (position, looked) = (cursor.position, cursor.looked.max(cursor.position));
+            let between = |from: u64, to: u64| {
+                if from < to { state.index.count_between(&cursor.filter, from, to - 1) } else { 0 }
+            };
+            cursor.pending = if to.abs_diff(position) > NEAR {
+                state.index.count_matches(&cursor.filter, to)
+            } else if to >= position {
+                cursor.pending.saturating_sub(between(looked, to))
+            } else {
+                cursor.pending + between(to, position)
+            };
+            cursor.position = to;
+            cursor.looked = if to >= position { looked } else { 0 };
         });
     }
 
@@ -152,8 +181,11 @@ fn time(nanos: u64) -> Nanos {
     Nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
-fn next(state: &State, cursor: &CursorState) -> Option<Delivery> {
-    let sequence = state.index.next_match(&cursor.filter, cursor.position, state.last_durable())?;
+fn next(state: &State, cursor: &mut CursorState) -> Option<Delivery> {
+    let (from, last) = (cursor.position.max(cursor.looked), state.last_durable());
+    let found = state.index.next_match(&cursor.filter, from, last);
+    cursor.looked = found.unwrap_or(last + 1).max(from);
+    let sequence = found?;
     let entry = state.index.get(sequence)?;
     // All that stands before it and behind the cursor doesn't match, so it is the first of those counted.
     let pending = cursor.pending.saturating_sub(1);

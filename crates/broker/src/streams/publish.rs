@@ -192,7 +192,7 @@ impl Target<'_> {
     ) -> Result<(Sequence, Lsn, u64), PublishError> {
         let log = state.log.as_ref().ok_or_else(|| gone(self.core))?;
         let appended = mapping::with_record(self.root, message, |key, value, headers| {
-            log.append_record(NewRecord { key, value, headers, arrival: message.arrival })
+            log.append_record_deferred(NewRecord { key, value, headers, arrival: message.arrival })
         })?;
         // A record that joined a batch has that one's arrival, and its own to the millisecond (design §4).
         let first = match state.joined {
@@ -238,6 +238,9 @@ pub(super) fn expire_due(core: &Arc<StreamCore>, now: Nanos) {
             tracing::warn!(stream = config.name, %subject, %error, "a delete marker could not be stored yet");
             state.expires_later(sequence, nanos(now) + RETRY_AFTER);
         }
+    }
+    if let Some(log) = &state.log {
+        log.commit_soon();
     }
     if let Err(error) = state.flush(true) {
         tracing::warn!(stream = config.name, %error, "expired messages could not be deleted in the log yet");

@@ -12,6 +12,9 @@ use super::publish::message_time;
 use super::table::DECODE;
 use super::{Batch, BatchQuery, GetError, GetQuery, Message, MultiQuery, Stream, header_block_bytes};
 
+/// Messages further apart than this are likely in different batches: what stands in between isn't read.
+const SPARSE: u64 = 256;
+
 /// How much is read from the log at a time.
 const READ_BYTES: usize = 256 << 10;
 
@@ -149,8 +152,9 @@ impl Stream {
         let mut messages: Vec<Message> = Vec::with_capacity(sequences.len());
         let mut left = sequences;
         while let Some(first) = left.first().copied() {
-            // One is read as a whole batch; many in larger steps.
-            let max_bytes = if left.len() == 1 { 1 } else { READ_BYTES };
+            // A batch at a time where what is wanted stands far apart; else in larger steps.
+            let is_sparse = left.get(1).is_none_or(|second| second.0 - first.0 > SPARSE);
+            let max_bytes = if is_sparse { 1 } else { READ_BYTES };
             let spec = ReadSpec {
                 from: first.offset().max(log.start()),
                 up_to: last.offset().plus(1),

@@ -320,7 +320,9 @@ impl Stream {
         self.lock().index.deleted(limit).into_iter().map(Sequence).collect()
     }
 
-    /// Stores a message. The hot path: no await, no disk.
+    /// Stores a message. The hot path: no await, no disk. The caller has more to store, or has it written behind the
+    /// last one: [`Broker::commit_queued`](crate::Broker::commit_queued) or
+    /// [`commit_soon`](crate::Broker::commit_soon).
     ///
     /// # Errors
     /// See [`PublishError`]; the reply waits for [`Stream::changed`].

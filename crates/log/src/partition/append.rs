@@ -50,6 +50,11 @@ impl Partition {
         self.append_and(batch, Wake::Later)
     }
 
+    /// Has what was appended deferred committed by the log's own thread.
+    pub fn commit_soon(&self) {
+        self.log.queue.wake_writer();
+    }
+
     fn append_and(&self, batch: NewBatch, wake: Wake) -> Result<Appended, AppendError> {
         assert!(batch.bytes.len() >= duolog_record::HEADER_BYTES, "a record batch has at least its header");
         self.log.space.admit_data(batch.bytes.len() as u64)?;

@@ -61,14 +61,28 @@ impl<'a> AckSubject<'a> {
 
     /// Appends version 1.
     pub fn encode_to(&self, out: &mut Vec<u8>) {
-        use std::io::Write as _;
-        let Self { stream, consumer, deliveries, stream_sequence, consumer_sequence, timestamp, pending } =
-            self;
-        // Writing to a vector can't fail.
-        let _ = write!(
-            out,
-            "{PREFIX}{stream}.{consumer}.{deliveries}.{stream_sequence}.{consumer_sequence}.{timestamp}.{pending}"
-        );
+        for part in [PREFIX, self.stream, ".", self.consumer] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        let mut digits = itoa::Buffer::new();
+        for number in self.numbers() {
+            out.push(b'.');
+            out.extend_from_slice(digits.format(number).as_bytes());
+        }
+    }
+
+    /// The bytes that [`encode_to`](Self::encode_to) appends.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
+        let numbers: usize = self.numbers().into_iter().map(|number| 1 + digits(number)).sum();
+        PREFIX.len() + self.stream.len() + 1 + self.consumer.len() + numbers
+    }
+
+    fn numbers(&self) -> [u64; 5] {
+        // No message came before 1970.
+        let timestamp = u64::try_from(self.timestamp).unwrap_or(0);
+        [self.deliveries, self.stream_sequence, self.consumer_sequence, timestamp, self.pending]
     }
 }
 
@@ -143,6 +157,7 @@ mod tests {
         assert_eq!((parsed.timestamp, parsed.pending), (1_795_463_993_649_195_640, 0));
         let mut encoded = Vec::new();
         parsed.encode_to(&mut encoded);
+        assert_eq!(parsed.encoded_len(), encoded.len());
         assert_eq!(encoded, v1.as_bytes());
         for v2 in [
             "$JS.ACK._.hash.A.d.1.3.2.1795463993649195640.0",

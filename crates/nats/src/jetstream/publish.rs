@@ -34,7 +34,7 @@ impl Handler for Publishes {
 
     fn end_of_batch(&self) -> Pace {
         match self.jetstream.upgrade() {
-            Some(jetstream) => jetstream.replies.pace(),
+            Some(jetstream) => jetstream.replies.end_of_batch(&*jetstream.broker),
             None => Pace::Go,
         }
     }
@@ -57,7 +57,7 @@ fn store(jetstream: &JetStream, stream: &Stream, subject: &str, message: &Inboun
                 let ack_fields =
                     PubAck { stream: stream.name(), seq: ack.sequence.0, duplicate: ack.duplicate };
                 ack_fields.encode_to(&mut answer);
-                jetstream.replies.send(ack.lsn, &Inbound::new(reply, &answer));
+                jetstream.replies.send_in_batch(ack.lsn, &Inbound::new(reply, &answer));
             }
         }
         Err(error) => match errors::publish(&error) {
@@ -70,7 +70,9 @@ fn store(jetstream: &JetStream, stream: &Stream, subject: &str, message: &Inboun
 
 fn refuse(jetstream: &JetStream, stream: &Stream, message: &Inbound<'_>, error: &ApiError) {
     if let Some(reply) = message.reply.filter(|_| !stream.config().no_ack) {
-        jetstream.replies.send(stream.changed(), &Inbound::new(reply, &encode_refusal(stream.name(), error)));
+        jetstream
+            .replies
+            .send_in_batch(stream.changed(), &Inbound::new(reply, &encode_refusal(stream.name(), error)));
     }
 }
 

@@ -15,6 +15,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::order::Order;
+use super::pattern;
 use crate::streams::subject;
 
 /// Entries of a page, which is also a piece of a snapshot.
@@ -77,6 +78,11 @@ impl Dictionary {
     /// A subject's text.
     pub(crate) fn text(&self, id: SubjectId) -> &str {
         text(&self.arena, self.get(id))
+    }
+
+    /// The subjects with more messages than `limit`, in no order.
+    pub(crate) fn with_more_than(&self, limit: u64) -> Vec<SubjectId> {
+        self.by_text.iter().copied().filter(|id| u64::from(self.get(*id).count) > limit).collect()
     }
 
     /// The number of a subject.
@@ -279,12 +285,8 @@ impl Dictionary {
         let entry = |id: SubjectId| &pages[id as usize / PAGE][id as usize % PAGE];
         let bytes_of = |id: SubjectId| bytes(arena, entry(id));
         let prefix = subject::literal_prefix(pattern);
-        // What stands behind the prefix needs a look, unless anything may.
-        let all_behind = pattern.len() == prefix.len() + 1 && pattern.ends_with('>');
         let order = self.order.as_ref().expect("made above");
-        let prefix = prefix.as_bytes();
-        let from_prefix = order.from(prefix, bytes_of).take_while(|id| bytes_of(*id).starts_with(prefix));
-        from_prefix.filter(|id| all_behind || subject::matches(pattern, text(arena, entry(*id)))).collect()
+        pattern::matching(order, pattern, prefix, bytes_of)
     }
 
     fn sorted(&self) -> Order {

@@ -12,7 +12,8 @@ pub(crate) struct Filter {
     /// Empty: everything.
     patterns: Vec<String>,
     numbers: Vec<u64>,
-    count: usize,
+    /// The same numbers as a list, as long as there were never more than [`FEW`].
+    few: Option<Vec<SubjectId>>,
 }
 
 impl Filter {
@@ -21,7 +22,7 @@ impl Filter {
         if patterns.iter().any(|pattern| pattern == ">") {
             return Self::default();
         }
-        let mut filter = Self { patterns: patterns.to_vec(), ..Self::default() };
+        let mut filter = Self { patterns: patterns.to_vec(), numbers: Vec::new(), few: Some(Vec::new()) };
         for pattern in patterns {
             for id in index.subjects.matching(pattern) {
                 filter.insert(id);
@@ -52,8 +53,13 @@ impl Filter {
             self.numbers.resize(at + 1, 0);
         }
         let bit = 1 << (id % 64);
-        self.count += usize::from(self.numbers[at] & bit == 0);
-        self.numbers[at] |= bit;
+        if self.numbers[at] & bit == 0 {
+            self.numbers[at] |= bit;
+            self.few = self.few.take().filter(|few| few.len() < FEW);
+            if let Some(few) = &mut self.few {
+                few.push(id);
+            }
+        }
     }
 
     /// A subject got a number.
@@ -66,9 +72,10 @@ impl Filter {
     /// A number is no subject's any more.
     pub(crate) fn freed(&mut self, id: SubjectId) {
         if let Some(word) = self.numbers.get_mut(id as usize / 64) {
-            let bit = 1 << (id % 64);
-            self.count -= usize::from(*word & bit != 0);
-            *word &= !bit;
+            *word &= !(1 << (id % 64));
+            if let Some(few) = &mut self.few {
+                few.retain(|own| *own != id);
+            }
         }
     }
 
@@ -91,12 +98,12 @@ const FEW: usize = 64;
 impl Index {
     /// Where the filter's messages can stand.
     fn span(&self, filter: &Filter) -> (u64, u64) {
-        if filter.is_everything() || filter.count > FEW {
+        let Some(few) = filter.few.as_ref().filter(|_| !filter.is_everything()) else {
             return (self.first, self.last);
-        }
+        };
         let (mut from, mut to) = (u64::MAX, 0);
-        for id in filter.numbers() {
-            let subject = self.subjects.get(id);
+        for id in few {
+            let subject = self.subjects.get(*id);
             if subject.count > 0 {
                 from = from.min(subject.first);
                 to = to.max(subject.last);
@@ -162,7 +169,8 @@ impl Index {
         self.count_between(filter, from, last)
     }
 
-    fn count_between(&self, filter: &Filter, from: u64, to: u64) -> u64 {
+    /// How many messages `from..=to` the filter lets through; all of them are looked at.
+    pub(crate) fn count_between(&self, filter: &Filter, from: u64, to: u64) -> u64 {
         let mut count = 0;
         for (number, chunk) in self.chunks.range(number_of(from)..=number_of(to)) {
             let base = number * CHUNK + 1;

@@ -14,6 +14,7 @@ mod dictionary;
 mod filter;
 mod order;
 mod packed;
+mod pattern;
 mod stored;
 
 #[cfg(test)]

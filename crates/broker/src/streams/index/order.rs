@@ -5,6 +5,13 @@ use super::dictionary::SubjectId;
 /// A block is split at this length.
 const BLOCK: usize = 1024;
 
+/// A place in the order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    block: usize,
+    index: usize,
+}
+
 /// See the module. No block is empty.
 #[derive(Debug, Default)]
 pub(super) struct Order {
@@ -32,15 +39,29 @@ impl Order {
         }
     }
 
-    /// All numbers whose texts are `from` or behind it.
-    pub(super) fn from<'a, 'o>(
-        &'o self,
-        from: &[u8],
-        text: impl Fn(SubjectId) -> &'a [u8],
-    ) -> impl Iterator<Item = SubjectId> + 'o {
-        let at = self.blocks.partition_point(|block| text(block[0]) < from).saturating_sub(1);
-        let skip = self.blocks.get(at).map_or(0, |block| block.partition_point(|id| text(*id) < from));
-        self.blocks[at.min(self.blocks.len())..].iter().flatten().copied().skip(skip)
+    /// Where the first number stands whose text is `from` or behind it.
+    pub(super) fn seek<'a>(&self, from: &[u8], text: impl Fn(SubjectId) -> &'a [u8]) -> Place {
+        let block = self.blocks.partition_point(|block| text(block[0]) < from).saturating_sub(1);
+        let index = self.blocks.get(block).map_or(0, |block| block.partition_point(|id| text(*id) < from));
+        self.settled(Place { block, index })
+    }
+
+    /// The number at a place; none behind the last.
+    pub(super) fn get(&self, place: Place) -> Option<SubjectId> {
+        self.blocks.get(place.block)?.get(place.index).copied()
+    }
+
+    /// The place behind another.
+    pub(super) fn next(&self, place: Place) -> Place {
+        self.settled(Place { index: place.index + 1, ..place })
+    }
+
+    /// Behind a block's end, the next one begins.
+    fn settled(&self, place: Place) -> Place {
+        match self.blocks.get(place.block) {
+            Some(block) if place.index >= block.len() => Place { block: place.block + 1, index: 0 },
+            _ => place,
+        }
     }
 
     #[cfg(test)]

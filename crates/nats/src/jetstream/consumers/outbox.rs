@@ -301,9 +301,7 @@ impl Sink for Deliveries {
     }
 
     fn envelope_bytes(&self, consumer: &Consumer, delivery: &broker::Delivery, time: Nanos) -> u64 {
-        let mut reply = Vec::with_capacity(96);
-        ack_subject(consumer, delivery, time).encode_to(&mut reply);
-        reply.len() as u64
+        ack_subject(consumer, delivery, time).encoded_len() as u64
     }
 
     fn has_interest(&self, subject: &[u8]) -> bool {
