@@ -518,6 +518,7 @@ fn messages_are_found_by_subject_sequence_and_time() {
     let found: Vec<_> = batch.messages.iter().map(|(m, pending)| (m.sequence.0, *pending)).collect();
     assert_eq!((found, batch.pending), (vec![(3, 2), (6, 1)], 1));
     let multi = MultiQuery {
+        from: Sequence(0),
         subjects: &["orders.0", "orders.2"],
         up_to: Some(Sequence(8)),
         up_to_time: None,

@@ -38,7 +38,8 @@ pub enum Effect {
     Settled {
         /// The message.
         sequence: Sequence,
-        /// The number of its first delivery; 0 if it was not in flight any more.
+        /// The number of its first delivery, or of the one that was acknowledged, if each is alone; 0 if it was not in
+        /// flight any more.
         number: u64,
         /// How often it was delivered.
         count: u32,

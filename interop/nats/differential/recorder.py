@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from client import Client
 
 #: How long to wait for what must not come.
-QUIET_SECONDS = 0.15
+QUIET_SECONDS = 0.2
+#: How long to wait for an answer that may not come: servers run side by side, and a slow one must not look like a mute one.
+MAYBE_SECONDS = 0.5
 ZERO_TIME = "0001-01-01T00:00:00Z"
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 ACK_SUBJECT = re.compile(r"(\$JS\.ACK\.[^.\s]+\.[^.\s]+\.\d+\.\d+\.\d+\.)\d{10,}(\.\d+)")
@@ -53,6 +55,10 @@ class Recorder:
 
     def api(self, subject, body=b"", headers=None, **options):
         return self.request("$JS.API." + subject, body, headers, **options)
+
+    def maybe(self, subject, body=b"", headers=None):
+        """A request that may stay without an answer."""
+        return self.request(subject, body, headers, seconds=MAYBE_SECONDS)
 
     def silent(self, subject, body=b"", headers=None):
         """A request that must stay without an answer."""
@@ -97,6 +103,27 @@ class Recorder:
             received += self.take(1, mine, QUIET_SECONDS)
         self.write(f"pull {stream} {consumer} {show(encode(body))}", received)
         return received
+
+    def raw(self, data, connect=None, seconds=0.5):
+        """Bytes on a connection of their own, then a PING: every frame until its PONG, or until the server closes."""
+        client = Client(self.client.address, connect=connect or {})
+        lines = []
+        try:
+            client.send(data + b"PING\r\n")
+            while True:
+                frame = client.read_frame(seconds)
+                if frame.verb == "INFO":
+                    continue
+                lines.append(self.show(frame) if frame.verb in ("MSG", "HMSG") else f"{frame.verb} {frame.text}".strip())
+                if frame.verb == "PONG":
+                    break
+        except TimeoutError:
+            lines.append("(silence)")
+        except OSError:
+            lines.append("(closed)")
+        client.close()
+        self.write(f"raw {show(data)}{f' by a client of {connect}' if connect else ''}", [])
+        self.exchanges[-1].received = "\n".join(lines)
 
     def take(self, count, wanted, seconds):
         """Up to `count` frames that are wanted; others are kept for whoever wants them."""

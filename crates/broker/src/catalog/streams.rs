@@ -160,6 +160,7 @@ impl Catalog {
         &self,
         new: StreamConfig,
         pedantic: bool,
+        check: impl FnOnce(&StreamConfig, &StreamConfig) -> Result<(), UpdateStreamError>,
     ) -> Result<Arc<Topic>, UpdateStreamError> {
         let mut state = self.table.lock();
         let topic = self.topic_of_stream(&new.name).ok_or(UpdateStreamError::NotFound)?;
@@ -169,6 +170,7 @@ impl Catalog {
         if *old == new {
             return Ok(topic);
         }
+        check(&old, &new)?;
         if let Some(overlap) = self.subjects.read().overlap(&new.subjects, &new.name) {
             let Overlap { stream, subject, other } = overlap;
             return Err(UpdateStreamError::SubjectsOverlap { stream, subject, other });

@@ -138,6 +138,13 @@ impl ConsumerConfig {
         }
     }
 
+    /// How many of a hundred acknowledgements are measured; none if it isn't a number.
+    #[must_use]
+    pub fn sample_percent(&self) -> Option<u32> {
+        let text = self.sample_freq.as_str();
+        if text.is_empty() { Some(0) } else { text.strip_suffix('%').unwrap_or(text).parse().ok() }
+    }
+
     /// Whether messages are pushed.
     #[must_use]
     pub fn is_push(&self) -> bool {

@@ -7,14 +7,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use duolog_delivery::{Consumer as Machine, Delivery, Effect, Event, Info, Now, Record, SettledHow, Status};
+use duolog_delivery::{
+    AckPolicy, Consumer as Machine, Delivery, Effect, Event, Info, Now, Record, SettledHow, Status,
+};
 use duolog_log::{AppendError, Entry, Log};
 use duolog_types::{Lsn, Nanos, PartitionId, Sequence};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::config::ConsumerConfig;
 use super::frame::{Created, Frame};
-use super::source::{Outgoing, Place, Sink, Source};
+use super::source::{Acknowledged, Outgoing, Place, Sink, Source};
 use super::table::shard_of;
 use super::view::{Ahead, View};
 use crate::streams::{Message, RetentionPolicy};
@@ -262,6 +264,13 @@ impl Hosted {
         let config = self.config.clone();
         for effect in effects {
             match effect {
+                Effect::Settled { sequence, number, count, held, how: SettledHow::Acknowledged }
+                    if number > 0
+                        && !config.sample_freq.is_empty()
+                        && config.ack_policy == AckPolicy::Explicit =>
+                {
+                    sink.acknowledged(consumer, &config, &Acknowledged { sequence, number, count, held });
+                }
                 Effect::Persist(_) | Effect::Settled { .. } => {}
                 Effect::Deliver(delivery) => self.hand_over(consumer, &config, &delivery, lsn, log, sink),
                 Effect::Status { to, status } => sink.status(&to, &status, self.leaves),

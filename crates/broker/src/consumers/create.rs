@@ -11,7 +11,7 @@ use super::error::{CreateConsumerError as Error, DeleteConsumerError};
 use super::frame::{Created as Whole, Frame};
 use super::source::{Place, Source};
 use super::table::shard_of;
-use super::validate::{check_update, validated};
+use super::validate::{check_update, set_inactive_threshold, validated};
 use super::{Consumer, Consumers, StreamConsumers};
 use crate::streams::{RetentionPolicy, subject};
 use crate::tables::CONSUMERS;
@@ -62,7 +62,15 @@ impl Consumers {
             config.name.clone_from(&config.durable_name);
         }
         if let Some(known) = of_stream.get(&config.name) {
-            return self.change(of_stream, &known, config, action);
+            let old = known.config();
+            // The reference compares with what was asked for: the default that was written in counts as a difference.
+            if action == Action::Create && *old != config {
+                return Err(Error::AlreadyExists);
+            }
+            if old.inactive_threshold != config.inactive_threshold {
+                set_inactive_threshold(&mut config, old.is_durable());
+            }
+            return self.change(of_stream, &known, config);
         }
         if action == Action::Update {
             return Err(Error::DoesNotExist);
@@ -78,13 +86,22 @@ impl Consumers {
             }
             check_unique(of_stream, &config, None)?;
         }
-        while config.name.is_empty() || of_stream.get(&config.name).is_some() {
-            config.name = self.random_name();
+        let is_durable = config.is_durable();
+        set_inactive_threshold(&mut config, is_durable);
+        // What the server makes up is the consumer's name, and isn't part of what was asked for.
+        let mut name = config.name.clone();
+        while name.is_empty() || of_stream.get(&name).is_some() {
+            name = self.random_name();
         }
-        self.make(of_stream, config)
+        self.make(of_stream, name, config)
     }
 
-    fn make(&self, of_stream: &Arc<StreamConsumers>, config: ConsumerConfig) -> Result<Created, Error> {
+    fn make(
+        &self,
+        of_stream: &Arc<StreamConsumers>,
+        name: String,
+        config: ConsumerConfig,
+    ) -> Result<Created, Error> {
         let Consumers(inner) = self;
         // Under the gate of an interest stream, so that no message goes that this consumer would have seen.
         let gate = of_stream.gate();
@@ -99,7 +116,7 @@ impl Consumers {
             number,
             partition: of_stream.source.partition(),
             created: now.wall,
-            name: config.name.clone(),
+            name,
             config,
             record: record.clone().unwrap_or_default(),
         };
@@ -126,15 +143,11 @@ impl Consumers {
         of_stream: &Arc<StreamConsumers>,
         consumer: &Arc<Consumer>,
         config: ConsumerConfig,
-        action: Action,
     ) -> Result<Created, Error> {
         let old = consumer.config();
         if *old == config {
             let lsn = consumer.lock().queued;
             return Ok(Created { consumer: consumer.clone(), did_create: false, lsn });
-        }
-        if action == Action::Create {
-            return Err(Error::AlreadyExists);
         }
         if of_stream.source.config().retention == RetentionPolicy::WorkQueue {
             check_unique(of_stream, &config, Some(consumer.number))?;

@@ -93,8 +93,8 @@ pub enum ConsumerConfigError {
     /// 10153.
     #[error("consumer inactive threshold exceeds system limit of {limit:?}")]
     InactiveThresholdExceeds {
-        /// The limit.
-        limit: std::time::Duration,
+        /// The limit, nanoseconds.
+        limit: i64,
     },
     /// 10136.
     #[error("consumer cannot have both FilterSubject and FilterSubjects specified")]

@@ -55,7 +55,7 @@ pub use consumer::Consumer;
 pub use create::{Action, Created};
 pub use error::{ConsumerConfigError, CreateConsumerError, DeleteConsumerError};
 pub use of_stream::StreamConsumers;
-pub use source::{NoSink, Outgoing, Place, Reading, Sink, Source};
+pub use source::{Acknowledged, NoSink, Outgoing, Place, Reading, Sink, Source};
 
 use crate::groups::timers::Alarm;
 use crate::streams::Stream;

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::Consumer;
 use super::source::Source;
-use crate::streams::{Interest, RetentionPolicy, subject};
+use crate::streams::{ConsumerLimits, Interest, RetentionPolicy, subject};
 
 /// The consumers of one stream, by name.
 pub struct StreamConsumers {
@@ -58,6 +58,22 @@ impl StreamConsumers {
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Consumer>> {
         self.by_name.read().values().cloned().collect()
+    }
+
+    /// The names of those whose configuration is beyond what a stream's new limits for them allow; none if the limits
+    /// don't change, or there are none.
+    #[must_use]
+    pub fn beyond(&self, old: &ConsumerLimits, new: &ConsumerLimits) -> Vec<String> {
+        let (threshold, pending) = (new.inactive_threshold, new.max_ack_pending);
+        let is_new = (threshold > 0 && threshold != old.inactive_threshold)
+            || (pending > 0 && pending != old.max_ack_pending);
+        let is_beyond = |consumer: &Arc<Consumer>| {
+            let config = consumer.config();
+            (threshold > 0 && config.inactive_threshold > threshold)
+                || (pending > 0 && config.max_ack_pending > pending)
+        };
+        let all = if is_new { self.list() } else { Vec::new() };
+        all.into_iter().filter(is_beyond).map(|consumer| consumer.name().to_string()).collect()
     }
 
     /// How many there are.

@@ -90,6 +90,11 @@ pub trait Sink: Send + Sync {
     fn confirm(&self, to: &ReplyTo, lsn: Lsn);
     /// Tells operators.
     fn advisory(&self, consumer: &Consumer, advisory: &Advisory);
+    /// A message was acknowledged, by itself, of a consumer whose acknowledgements are measured
+    /// ([`ConsumerConfig::sample_percent`]).
+    fn acknowledged(&self, consumer: &Consumer, config: &ConsumerConfig, acknowledged: &Acknowledged) {
+        let _ = (consumer, config, acknowledged);
+    }
     /// A consumer was deleted because nobody used it.
     fn deleted(&self, consumer: &Consumer, lsn: Lsn);
     /// What a client receives with a delivery beside the message: the ack subject's length.
@@ -100,6 +105,19 @@ pub trait Sink: Send + Sync {
     fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// An acknowledgement, for whoever measures them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The message.
+    pub sequence: Sequence,
+    /// The delivery that was acknowledged.
+    pub number: u64,
+    /// How often the message was delivered.
+    pub count: u32,
+    /// How long ago, the last time.
+    pub held: std::time::Duration,
 }
 
 /// Nobody in front: before the door is there, and where there is none.

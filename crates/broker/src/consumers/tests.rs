@@ -554,7 +554,7 @@ fn configurations_are_checked_as_the_reference_does() {
     use ConsumerConfigError as E;
     let world = World::new(RetentionPolicy::Limits);
     world.stream.config.lock().consumer_limits =
-        ConsumerLimits { inactive_threshold: Some(Duration::from_secs(60)), max_ack_pending: Some(10) };
+        ConsumerLimits { inactive_threshold: 60_000_000_000, max_ack_pending: 10 };
     let refused = |config: ConsumerConfig| {
         let made = world.consumers.create(&world.of_stream, config, Action::Create, false);
         let Err(CreateConsumerError::Config(error)) = made else { panic!("{made:?}") };

@@ -41,10 +41,15 @@ pub(super) fn validated(
             return Err(Error::WorkQueueNeedsDeliverAll);
         }
     }
-    if !config.is_durable() && config.inactive_threshold == 0 {
+    Ok(config)
+}
+
+/// How long a consumer stays that nobody uses, if nobody said and it isn't durable: written in when it is made, and
+/// when one is changed that wasn't durable.
+pub(super) fn set_inactive_threshold(config: &mut ConsumerConfig, is_durable: bool) {
+    if !is_durable && config.inactive_threshold == 0 {
         config.inactive_threshold = INACTIVE_THRESHOLD;
     }
-    Ok(config)
 }
 
 fn set_defaults(config: &mut ConsumerConfig, stream: &StreamConfig, pedantic: bool) -> Result<(), Error> {
@@ -86,23 +91,20 @@ fn set_stream_defaults(
     stream: &StreamConfig,
     pedantic: bool,
 ) -> Result<(), Error> {
-    if config.max_ack_pending == 0
-        && let Some(limit) = stream.consumer_limits.max_ack_pending
-    {
-        if pedantic {
+    let limits = &stream.consumer_limits;
+    if config.max_ack_pending == 0 {
+        if pedantic && limits.max_ack_pending > 0 {
             return Err(Error::Pedantic("max_ack_pending must be set if it's configured in stream limits"));
         }
-        config.max_ack_pending = i64::from(limit);
+        config.max_ack_pending = limits.max_ack_pending;
     }
-    if config.inactive_threshold == 0
-        && let Some(limit) = stream.consumer_limits.inactive_threshold
-    {
-        if pedantic {
+    if config.inactive_threshold == 0 {
+        if pedantic && limits.inactive_threshold > 0 {
             return Err(Error::Pedantic(
                 "inactive_threshold must be set if it's configured in stream limits",
             ));
         }
-        config.inactive_threshold = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+        config.inactive_threshold = limits.inactive_threshold;
     }
     if config.max_ack_pending == 0 && config.ack_policy != AckPolicy::None {
         config.max_ack_pending = MAX_ACK_PENDING;
@@ -203,15 +205,12 @@ fn check_mode(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), Erro
 }
 
 fn check_stream_limits(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), Error> {
-    if let Some(limit) = stream.consumer_limits.max_ack_pending.map(i64::from)
-        && config.max_ack_pending > limit
-    {
-        return Err(Error::MaxAckPendingExceeds { limit });
+    let limits = &stream.consumer_limits;
+    if limits.max_ack_pending > 0 && config.max_ack_pending > limits.max_ack_pending {
+        return Err(Error::MaxAckPendingExceeds { limit: limits.max_ack_pending });
     }
-    if let Some(limit) = stream.consumer_limits.inactive_threshold
-        && u128::try_from(config.inactive_threshold).is_ok_and(|threshold| threshold > limit.as_nanos())
-    {
-        return Err(Error::InactiveThresholdExceeds { limit });
+    if limits.inactive_threshold > 0 && config.inactive_threshold > limits.inactive_threshold {
+        return Err(Error::InactiveThresholdExceeds { limit: limits.inactive_threshold });
     }
     Ok(())
 }
@@ -226,7 +225,7 @@ fn check_filters(config: &ConsumerConfig) -> Result<(), Error> {
     let filters = config.filters();
     for (at, filter) in filters.iter().enumerate() {
         if !subject::is_valid(filter) {
-            return Err(Error::Invalid("bad subject"));
+            return Err(Error::Invalid("invalid subject"));
         }
         let others = filters.iter().enumerate().filter(|(other, _)| *other != at);
         if others.into_iter().any(|(_, other)| subject::is_subset(filter, other)) {
@@ -265,7 +264,7 @@ fn check_policy(config: &ConsumerConfig) -> Result<(), Error> {
 }
 
 fn check_rest(config: &ConsumerConfig) -> Result<(), Error> {
-    if !config.sample_freq.is_empty() && sample_percent(&config.sample_freq).is_none() {
+    if !config.sample_freq.is_empty() && config.sample_percent().is_none() {
         return Err(Error::Sampling { value: config.sample_freq.clone() });
     }
     if config.flow_control && config.idle_heartbeat == 0 {
@@ -279,11 +278,6 @@ fn check_rest(config: &ConsumerConfig) -> Result<(), Error> {
         return Err(Error::MetadataTooLarge { limit: METADATA_BYTES_MAX });
     }
     Ok(())
-}
-
-/// How many of a hundred acknowledgements are measured.
-pub(super) fn sample_percent(text: &str) -> Option<u32> {
-    text.strip_suffix('%').unwrap_or(text).parse().ok()
 }
 
 /// Whether the consumer may become `new`. `bound` tells whether somebody listens on its deliver subject.

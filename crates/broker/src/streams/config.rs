@@ -48,13 +48,14 @@ pub enum StoreCompression {
     S2,
 }
 
-/// Limits that a stream sets for its consumers (JetStream: `consumer_limits`). `None` is "no limit".
+/// Limits that a stream sets for its consumers (JetStream: `consumer_limits`). 0 is "no limit", and so is what is
+/// negative, which is remembered and shown as it was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerLimits {
-    /// The default and the most for `inactive_threshold`.
-    pub inactive_threshold: Option<Duration>,
+    /// The default and the most for `inactive_threshold`, nanoseconds.
+    pub inactive_threshold: i64,
     /// The default and the most for `max_ack_pending`.
-    pub max_ack_pending: Option<u32>,
+    pub max_ack_pending: i64,
 }
 
 /// A stream's configuration. Where a limit is `None`, JetStream writes -1 (or 0, for times).
@@ -105,7 +106,7 @@ pub struct StreamConfig {
     pub allow_direct: bool,
     /// Remembered; it means something for mirrors only.
     pub mirror_direct: bool,
-    /// The sequence of the first message; 0 and 1 are 1.
+    /// The sequence of the first message; 0 (not given) is 1, too.
     pub first_seq: u64,
     /// Remembered, see [`StoreCompression`].
     pub compression: StoreCompression,

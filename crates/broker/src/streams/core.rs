@@ -63,6 +63,8 @@ pub(crate) struct State {
     hold_age_until: u64,
     /// When the timer comes.
     pub(crate) armed: Option<u64>,
+    /// It was purged as a whole: an empty stream says where it goes on then, even if nothing was ever stored.
+    pub(crate) has_begun: bool,
     /// Something changed since the last snapshot.
     pub(crate) dirty: bool,
 }
@@ -445,7 +447,8 @@ impl State {
     pub(crate) fn view(&self) -> StreamState {
         let index = &self.index;
         let time = |nanos: u64| (nanos > 0).then(|| Nanos(i64::try_from(nanos).unwrap_or(i64::MAX)));
-        let is_fresh = index.last() == 0;
+        let is_asked = self.config.as_ref().is_some_and(|config| config.first_seq > 0);
+        let is_fresh = index.last() == 0 && !self.has_begun && !is_asked;
         StreamState {
             messages: index.messages(),
             bytes: index.bytes(),

@@ -78,9 +78,6 @@ pub enum StreamConfigError {
     #[error("invalid subject")]
     InvalidSubject,
     /// 10052.
-    #[error("duplicate subjects detected")]
-    DuplicateSubjects,
-    /// 10052.
     #[error("capturing all subjects requires no-ack to be true")]
     AllSubjectsNeedNoAck,
     /// 10052.
@@ -194,6 +191,12 @@ pub enum UpdateStreamError {
         asked_bytes: u64,
         /// What is left.
         free_bytes: u64,
+    },
+    /// 10069 (`change to limits violates consumers: {names}`).
+    #[error("change to limits violates consumers: {}", consumers.join(", "))]
+    LimitsViolated {
+        /// Whose configuration is beyond the new limits.
+        consumers: Vec<String>,
     },
     /// 10069 (`stream update failed`).
     #[error(transparent)]
@@ -351,6 +354,12 @@ pub enum PurgeError {
     /// 10003 (`bad request`): `seq` and `keep` exclude each other.
     #[error("a purge takes either a sequence or a number to keep")]
     SequenceAndKeep,
+    /// 10110: no stream comes so far.
+    #[error("sequence {} is too large", sequence.0)]
+    SequenceTooLarge {
+        /// The sequence.
+        sequence: Sequence,
+    },
     /// 10110.
     #[error(transparent)]
     Log(#[from] AppendError),

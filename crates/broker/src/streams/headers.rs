@@ -93,9 +93,16 @@ pub(crate) fn parse_ttl(value: &[u8]) -> Option<Ttl> {
     let seconds = match go_duration(text) {
         Some(duration) if duration < Duration::from_secs(1) => return None,
         Some(duration) => duration.as_secs(),
-        None => number(value)?,
+        None => wrapping_number(value)?,
     };
     Some(if seconds == 0 { Ttl::None } else { Ttl::Seconds(seconds) })
+}
+
+/// As the reference counts a TTL's seconds: too many digits wrap, and what is negative then is refused.
+fn wrapping_number(value: &[u8]) -> Option<u64> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let fold = |number: i64, digit: &u8| number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
+    digits.then(|| value.iter().fold(0, fold)).and_then(|number| u64::try_from(number).ok())
 }
 
 /// A number of digits alone.
@@ -165,6 +172,9 @@ mod tests {
             ("-1s", None),
             ("soon", None),
             ("5 s", None),
+            ("5 ", None),
+            ("99999999999999999999", Some(Ttl::Seconds(7_766_279_631_452_241_919))),
+            ("9999999999999999999", None),
             ("1.s", Some(Ttl::Seconds(1))),
             (".s", None),
         ] {

@@ -109,7 +109,20 @@ impl Streams {
     /// # Errors
     /// See [`UpdateStreamError`].
     pub fn update(&self, config: StreamConfig, pedantic: bool) -> Result<Created, UpdateStreamError> {
-        let topic = self.catalog.update_stream(config, pedantic)?;
+        self.update_if(config, pedantic, |_, _| Ok(()))
+    }
+
+    /// As [`update`](Self::update), if `check` of the old configuration and the new one, defaults written in, lets it.
+    ///
+    /// # Errors
+    /// See [`UpdateStreamError`], and what `check` says.
+    pub fn update_if(
+        &self,
+        config: StreamConfig,
+        pedantic: bool,
+        check: impl FnOnce(&StreamConfig, &StreamConfig) -> Result<(), UpdateStreamError>,
+    ) -> Result<Created, UpdateStreamError> {
+        let topic = self.catalog.update_stream(config, pedantic, check)?;
         let stream = topic.stream().cloned().ok_or(UpdateStreamError::NotFound)?;
         let lsn = topic.changed().max(stream.changed());
         Ok(Created { stream, did_create: false, lsn })
@@ -163,7 +176,6 @@ impl Streams {
         let config = Arc::new(StreamConfig {
             name: stream_name(topic, index),
             num_replicas: 1,
-            first_seq: 1,
             allow_direct: true,
             duplicate_window: Some(std::time::Duration::from_secs(120)),
             ..StreamConfig::default()
@@ -294,6 +306,14 @@ impl Streams {
         let index = partition_of(&topic, subject);
         Some(self.stream(&topic, index))
     }
+}
+
+/// Whether a configuration makes sense for some stream, whichever there are.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_config(config: &StreamConfig, pedantic: bool) -> Result<(), StreamConfigError> {
+    validate::checked(config.clone(), pedantic).map(|_| ())
 }
 
 impl std::fmt::Debug for Streams {

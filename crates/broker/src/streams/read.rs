@@ -10,7 +10,7 @@ use super::index::Filter;
 use super::mapping::{Root, Seen};
 use super::publish::message_time;
 use super::table::DECODE;
-use super::{Batch, BatchQuery, GetError, GetQuery, Message, MultiQuery, Stream};
+use super::{Batch, BatchQuery, GetError, GetQuery, Message, MultiQuery, Stream, header_block_bytes};
 
 /// Messages further apart than this are likely in different batches: what stands in between isn't read.
 const SPARSE: u64 = 256;
@@ -50,25 +50,25 @@ impl Stream {
             };
             let mut pending = state.index.count_matches(&filter, from);
             let mut wanted = Vec::new();
+            // Stored sizes are a little larger than what is counted in the end: so many are read at most.
             let (mut next, mut bytes) = (state.index.next_match(&filter, from, u64::MAX), 0usize);
             while let Some(sequence) = next
                 && wanted.len() < query.messages_max
             {
-                let size = state.index.get(sequence).map_or(0, |entry| entry.bytes as usize);
-                bytes = bytes.saturating_add(size);
-                if bytes > query.bytes_max && !wanted.is_empty() {
-                    break;
-                }
                 pending -= 1;
                 wanted.push((Sequence(sequence), pending));
+                bytes = bytes.saturating_add(counted_at_least(&state, sequence));
+                if bytes >= query.bytes_max {
+                    break;
+                }
                 next = state.index.next_match(&filter, sequence + 1, u64::MAX);
             }
             (wanted, pending, state.index.last(), state.as_of)
         };
-        if wanted.is_empty() {
+        if wanted.is_empty() && query.messages_max > 0 {
             return Err(GetError::NotFound);
         }
-        self.read_batch(wanted, pending, Sequence(up_to), lsn).await
+        self.read_batch(wanted, pending, query.bytes_max, Sequence(up_to), lsn).await
     }
 
     /// The last message of each subject, in the order of sequences.
@@ -84,36 +84,42 @@ impl Stream {
             let mut up_to =
                 query.up_to.filter(|up_to| up_to.0 > 0).map_or(state.index.last(), |up_to| up_to.0);
             if let Some(time) = query.up_to_time {
-                let behind = state.index.since(nanos(time).saturating_add(1));
-                up_to = up_to.min(behind.map_or(state.index.last(), |behind| behind - 1));
+                let since = state.index.since(nanos(time)).unwrap_or(state.index.last() + 1);
+                if since <= state.index.first() {
+                    return Err(GetError::NotFound);
+                }
+                up_to = since - 1;
             }
             let found = state.last_of_each(&filter, up_to);
             if found.len() > query.subjects_max {
                 return Err(GetError::TooMany { subjects: found.len(), limit: query.subjects_max });
             }
+            if found.is_empty() {
+                return Err(GetError::NotFound);
+            }
             let mut pending = found.len() as u64;
             let (mut wanted, mut bytes) = (Vec::new(), 0usize);
             for sequence in found {
-                let size = state.index.get(sequence.0).map_or(0, |entry| entry.bytes as usize);
-                bytes = bytes.saturating_add(size);
-                if wanted.len() == query.messages_max || (bytes > query.bytes_max && !wanted.is_empty()) {
+                if wanted.len() == query.messages_max || bytes >= query.bytes_max {
                     break;
                 }
                 pending -= 1;
+                if sequence < query.from {
+                    continue;
+                }
                 wanted.push((sequence, pending));
+                bytes = bytes.saturating_add(counted_at_least(&state, sequence.0));
             }
             (wanted, pending, up_to, state.as_of)
         };
-        if wanted.is_empty() {
-            return Err(GetError::NotFound);
-        }
-        self.read_batch(wanted, pending, Sequence(up_to), lsn).await
+        self.read_batch(wanted, pending, query.bytes_max, Sequence(up_to), lsn).await
     }
 
     async fn read_batch(
         &self,
         wanted: Vec<(Sequence, u64)>,
-        pending: u64,
+        mut pending: u64,
+        bytes_max: usize,
         up_to: Sequence,
         lsn: duolog_types::Lsn,
     ) -> Result<Batch, GetError> {
@@ -122,11 +128,16 @@ impl Stream {
         let pending_of = |sequence: Sequence| {
             wanted.binary_search_by_key(&sequence, |(of, _)| *of).map_or(0, |at| wanted[at].1)
         };
-        let messages = messages.into_iter().map(|message| {
-            let pending = pending_of(message.sequence);
-            (message, pending)
-        });
-        Ok(Batch { messages: messages.collect(), pending, up_to, lsn })
+        let (mut batch, mut bytes) = (Vec::with_capacity(messages.len()), 0usize);
+        for message in messages {
+            pending = pending_of(message.sequence);
+            bytes = bytes.saturating_add(counted(&message));
+            batch.push((message, pending));
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(Batch { messages: batch, pending, up_to, lsn })
     }
 
     /// Reads messages by their sequences (rising), once they are durable. Those that are gone meanwhile are left out.
@@ -186,6 +197,19 @@ impl Stream {
         }
         Ok(messages)
     }
+}
+
+/// What a batch's bound counts of a message.
+fn counted(message: &Message) -> usize {
+    let lengths =
+        message.headers.iter().map(|(name, value)| (name.len(), value.as_ref().map_or(0, Bytes::len)));
+    message.subject.len() + header_block_bytes(lengths) + message.payload.len()
+}
+
+/// At least so much, as far as the index knows: its sizes include what the record has around it.
+fn counted_at_least(state: &State, sequence: u64) -> usize {
+    const AROUND: usize = 34;
+    state.index.get(sequence).map_or(0, |entry| (entry.bytes as usize).saturating_sub(AROUND))
 }
 
 fn size(message: &Message) -> usize {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{ConsumerLimits, DiscardPolicy, RetentionPolicy, StorageType, StoreCompression, StreamConfig};
 use crate::codec::{CodecError, Reader, Writer};
 
-/// Version of this encoding; the catalog's says only whether there is one.
-const VERSION: u8 = 1;
+/// Version of this encoding; the catalog's says only whether there is one. Version 1 has a first sequence of 1 where
+/// none was given.
+const VERSION: u8 = 2;
 
 /// Optional numbers are stored one higher; 0 is none.
 fn put_option(writer: &mut Writer, value: Option<u64>) {
@@ -46,8 +47,10 @@ pub(crate) fn put(writer: &mut Writer, config: &StreamConfig) {
     for time in [config.max_age, config.duplicate_window, config.subject_delete_marker_ttl] {
         put_duration(writer, time);
     }
-    put_duration(writer, config.consumer_limits.inactive_threshold);
-    put_option(writer, config.consumer_limits.max_ack_pending.map(u64::from));
+    for limit in [config.consumer_limits.inactive_threshold, config.consumer_limits.max_ack_pending] {
+        // Bit for bit.
+        put_option(writer, (limit != 0).then_some(limit as u64));
+    }
     writer.varint(u64::from(config.num_replicas)).varint(config.first_seq);
     for flag in flags(config) {
         writer.u8(u8::from(flag));
@@ -73,7 +76,8 @@ fn flags(config: &StreamConfig) -> [bool; 9] {
 }
 
 pub(crate) fn take(reader: &mut Reader<'_>) -> Result<StreamConfig, CodecError> {
-    if reader.u8("stream config version")? != VERSION {
+    let version = reader.u8("stream config version")?;
+    if !(1..=VERSION).contains(&version) {
         return Err(reader.invalid("stream config version"));
     }
     let mut config = StreamConfig { name: reader.str("stream name")?.to_owned(), ..StreamConfig::default() };
@@ -113,12 +117,15 @@ pub(crate) fn take(reader: &mut Reader<'_>) -> Result<StreamConfig, CodecError> 
     config.duplicate_window = take_duration(reader, "duplicate window")?;
     config.subject_delete_marker_ttl = take_duration(reader, "marker ttl")?;
     config.consumer_limits = ConsumerLimits {
-        inactive_threshold: take_duration(reader, "inactive threshold")?,
-        max_ack_pending: take_u32(reader, "max ack pending")?,
+        inactive_threshold: take_option(reader, "inactive threshold")?.map_or(0, |limit| limit as i64),
+        max_ack_pending: take_option(reader, "max ack pending")?.map_or(0, |limit| limit as i64),
     };
     let replicas = reader.varint("replicas")?;
     config.num_replicas = u32::try_from(replicas).map_err(|_| reader.invalid("replicas"))?;
     config.first_seq = reader.varint("first sequence")?;
+    if version == 1 && config.first_seq == 1 {
+        config.first_seq = 0;
+    }
     for flag in [
         &mut config.discard_new_per_subject,
         &mut config.no_ack,
@@ -175,10 +182,7 @@ mod tests {
             mirror_direct: true,
             first_seq: 8,
             compression: StoreCompression::S2,
-            consumer_limits: ConsumerLimits {
-                inactive_threshold: Some(Duration::from_secs(9)),
-                max_ack_pending: Some(10),
-            },
+            consumer_limits: ConsumerLimits { inactive_threshold: 9_000_000_000, max_ack_pending: -10 },
             allow_msg_ttl: true,
             subject_delete_marker_ttl: Some(Duration::from_secs(11)),
             metadata: [("k".to_owned(), "v".to_owned())].into(),

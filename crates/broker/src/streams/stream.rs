@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use duolog_log::{AppendError, Entry, Watch, WatchGuard};
-use duolog_types::{Lsn, Nanos, Sequence};
+use duolog_types::{Lsn, Nanos, Offset, Sequence};
 use parking_lot::MutexGuard;
 use roaring::RoaringTreemap;
 
@@ -107,7 +107,7 @@ pub struct BatchQuery<'a> {
     pub subject: Option<&'a str>,
     /// How many at most.
     pub messages_max: usize,
-    /// How many bytes at most (at least one message comes).
+    /// The message with which so many bytes are reached (subject, header block and payload) is the last.
     pub bytes_max: usize,
 }
 
@@ -116,13 +116,15 @@ pub struct BatchQuery<'a> {
 pub struct MultiQuery<'a> {
     /// The subjects, wildcards allowed.
     pub subjects: &'a [&'a str],
+    /// Those below are passed over: they were on another page.
+    pub from: Sequence,
     /// As of which sequence; `None`: now.
     pub up_to: Option<Sequence>,
-    /// As of which time; `None`: now.
+    /// As of which time; `None`: now. What came at that very time is younger.
     pub up_to_time: Option<Nanos>,
     /// How many messages at most.
     pub messages_max: usize,
-    /// How many bytes at most (at least one message comes).
+    /// The message with which so many bytes are reached (subject, header block and payload) is the last.
     pub bytes_max: usize,
     /// How many subjects at most; more are [`GetError::TooMany`].
     pub subjects_max: usize,
@@ -339,6 +341,9 @@ impl Stream {
         if purge.below > Sequence::ZERO && purge.keep > 0 {
             return Err(PurgeError::SequenceAndKeep);
         }
+        if purge.below.0 > Offset::END_MAX.0 as u64 {
+            return Err(PurgeError::SequenceTooLarge { sequence: purge.below });
+        }
         let mut state = self.lock();
         let config = state.config.clone().unwrap_or_default();
         if config.sealed {
@@ -357,6 +362,9 @@ impl Stream {
                 kept = state.index.previous_match(&filter, kept.saturating_sub(1)).unwrap_or(kept);
             }
             below = if matching <= purge.keep { 0 } else { kept };
+        }
+        if below == u64::MAX && filter.is_everything() {
+            state.has_begun = true;
         }
         let mut gone = Vec::new();
         let mut next = state.index.next_match(&filter, 0, below.saturating_sub(1));

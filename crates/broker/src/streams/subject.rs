@@ -5,7 +5,7 @@
 /// Whether `subject` is well formed: no empty token, no white space, `>` at the end only. Wildcards are allowed.
 #[must_use]
 pub fn is_valid(subject: &str) -> bool {
-    if subject.is_empty() || subject.bytes().any(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0c | 0)) {
+    if subject.is_empty() || subject.bytes().any(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0c)) {
         return false;
     }
     let mut tokens = subject.split('.').peekable();

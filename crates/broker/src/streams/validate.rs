@@ -53,7 +53,6 @@ pub(crate) fn checked(mut config: StreamConfig, pedantic: bool) -> Result<Stream
         }
     }
     check_markers(&mut config, pedantic)?;
-    config.first_seq = config.first_seq.max(1);
     if config.first_seq > Offset::END_MAX.0 as u64 {
         return Err(Error::FirstSequence { first_seq: config.first_seq });
     }
@@ -135,9 +134,6 @@ fn check_subjects(config: &mut StreamConfig) -> Result<(), StreamConfigError> {
         if !subject::is_valid(subject) {
             return Err(Error::InvalidSubject);
         }
-        if config.subjects[..at].contains(subject) {
-            return Err(Error::DuplicateSubjects);
-        }
         if !config.no_ack {
             if subject == ">" {
                 return Err(Error::AllSubjectsNeedNoAck);
@@ -150,9 +146,8 @@ fn check_subjects(config: &mut StreamConfig) -> Result<(), StreamConfigError> {
                 return Err(Error::OverlapsSystem);
             }
         }
-        let behind = config.subjects[at + 1..].iter();
-        if let Some(other) = behind.filter(|other| *other != subject).find(|o| subject::overlaps(o, subject))
-        {
+        let mut behind = config.subjects[at + 1..].iter();
+        if let Some(other) = behind.find(|other| subject::overlaps(other, subject)) {
             return Err(Error::SubjectsOverlap { subject: subject.clone(), other: other.clone() });
         }
     }

@@ -20,7 +20,7 @@ fn defaults_are_written_back() {
     let made = checked(StreamConfig { name: "S".to_owned(), ..StreamConfig::default() }, false).unwrap();
     assert_eq!(made.subjects, ["S"]);
     assert_eq!(made.duplicate_window, Some(Duration::from_secs(120)));
-    assert_eq!((made.num_replicas, made.first_seq), (1, 1));
+    assert_eq!((made.num_replicas, made.first_seq), (1, 0));
     let zero = with(|config| {
         config.max_msgs = Some(0);
         config.max_bytes = Some(0);
@@ -69,7 +69,7 @@ fn bad_configurations_are_refused_by_name() {
         ),
         (with(|c| c.subject_delete_marker_ttl = Some(Duration::from_millis(999))), Error::MarkerTtlTooSmall),
         (subjects(&["a..b"]), Error::InvalidSubject),
-        (subjects(&["a", "a"]), Error::DuplicateSubjects),
+        (subjects(&["a", "a"]), Error::SubjectsOverlap { subject: "a".into(), other: "a".into() }),
         (subjects(&[">"]), Error::AllSubjectsNeedNoAck),
         (subjects(&["$JS.API.>"]), Error::OverlapsApi),
         (subjects(&["$SYS.>"]), Error::OverlapsSystem),

@@ -19,7 +19,8 @@ impl Consumer {
         let mut confirms = sequence.0 != 0;
         let mut asks_for_more = false;
         match kind {
-            AckKind::Ack => confirms &= self.settle(sequence, number, SettledHow::Acknowledged, step),
+            // Sequence 0 is nobody's message, and confirmed all the same: the reference does, too.
+            AckKind::Ack => confirms = self.settle(sequence, number, SettledHow::Acknowledged, step),
             AckKind::Next(request) => {
                 self.settle(sequence, number, SettledHow::Acknowledged, step);
                 self.pull(request, step);
@@ -38,7 +39,7 @@ impl Consumer {
             AckKind::Term { reason } => {
                 let count = self.count_of(sequence);
                 let is_known = self.settle(sequence, number, SettledHow::Terminated, step);
-                confirms &= is_known;
+                confirms = is_known;
                 if is_known {
                     step.effects.push(Effect::Advisory(Advisory::Terminated {
                         sequence,
@@ -72,7 +73,9 @@ impl Consumer {
             AckPolicy::None => return true,
             AckPolicy::Explicit => {
                 if let Some(settled) = self.window.settle(sequence) {
-                    step.settled(&settled, how);
+                    // What is told is the delivery that the client speaks of.
+                    let number = if settled.since.is_some() { number } else { 0 };
+                    step.settled(&Settled { number, ..settled }, how);
                 }
             }
             AckPolicy::All => {

@@ -5,6 +5,7 @@ use duolog_types::Sequence;
 use super::{Consumer, Step};
 use crate::effect::SettledHow;
 use crate::stream::Lookup;
+use crate::window::Settled;
 
 impl Consumer {
     /// The stream begins at `first` now.
@@ -17,7 +18,7 @@ impl Consumer {
     /// All that could concern this consumer below `below` is gone.
     pub(super) fn purged(&mut self, below: Sequence, step: &mut Step<'_>) {
         for settled in self.window.purge(below) {
-            step.settled(&settled, SettledHow::Gone);
+            self.gone_by_purge(&settled, step);
         }
     }
 
@@ -29,9 +30,15 @@ impl Consumer {
             if matches!(step.stream.get(sequence), Lookup::Nothing { .. })
                 && let Some(settled) = self.window.settle(sequence)
             {
-                step.settled(&settled, SettledHow::Gone);
+                self.gone_by_purge(&settled, step);
             }
         }
+    }
+
+    /// A purge counts as an acknowledgement of what it takes (JetStream: `ack_floor.last_active`).
+    fn gone_by_purge(&mut self, settled: &Settled, step: &mut Step<'_>) {
+        self.last_acknowledged = Some(step.now.wall);
+        step.settled(settled, SettledHow::Gone);
     }
 
     /// One message is gone.

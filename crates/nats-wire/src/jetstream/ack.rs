@@ -35,7 +35,7 @@ pub struct AckSubject<'a> {
 }
 
 impl<'a> AckSubject<'a> {
-    /// Reads either version. `None` if it is neither, or a number in it isn't one.
+    /// Reads either version. `None` if it is neither. A number that isn't one is the largest: no message has it.
     #[must_use]
     pub fn parse(subject: &'a str) -> Option<Self> {
         let rest = subject.strip_prefix(PREFIX)?;
@@ -47,14 +47,14 @@ impl<'a> AckSubject<'a> {
             return None;
         }
         let (stream, consumer) = (rest.next()?, rest.next()?);
-        let mut number = || rest.next().and_then(digits);
+        let mut number = || rest.next().map(|token| digits(token).unwrap_or(u64::MAX));
         Some(Self {
             stream,
             consumer,
             deliveries: number()?,
             stream_sequence: number()?,
             consumer_sequence: number()?,
-            timestamp: i64::try_from(number()?).ok()?,
+            timestamp: i64::try_from(number()?).unwrap_or(i64::MAX),
             pending: number()?,
         })
     }
@@ -169,16 +169,17 @@ mod tests {
 
     #[test]
     fn a_subject_that_is_none_is_not_read() {
-        for bad in [
-            "$JS.ACK.A.d.1.3.2.4",
-            "$JS.ACK.A.d.1.3.2.4.5.6",
-            "$JS.ACK.A.d.x.3.2.4.5",
-            "$JS.ACK.A.d.+1.3.2.4.5",
-            "$JS.ACK.A.d..3.2.4.5",
-            "$JS.ACK.A.d.99999999999999999999.3.2.4.5",
-            "$JS.FC.A.d.1.3.2.4.5",
-        ] {
+        for bad in ["$JS.ACK.A.d.1.3.2.4", "$JS.ACK.A.d.1.3.2.4.5.6", "$JS.FC.A.d.1.3.2.4.5"] {
             assert_eq!(AckSubject::parse(bad), None, "{bad}");
+        }
+        for (subject, sequence) in [
+            ("$JS.ACK.A.d.1.x.2.4.5", u64::MAX),
+            ("$JS.ACK.A.d.1.+1.2.4.5", u64::MAX),
+            ("$JS.ACK.A.d.1..2.4.5", u64::MAX),
+            ("$JS.ACK.A.d.1.99999999999999999999.2.4.5", u64::MAX),
+            ("$JS.ACK.A.d.x.3.y.z.w", 3),
+        ] {
+            assert_eq!(AckSubject::parse(subject).unwrap().stream_sequence, sequence, "{subject}");
         }
     }
 

@@ -61,6 +61,13 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// The API had more to do than it takes on, and passed requests over. Of no stream.
+    ApiLimitReached {
+        /// Whose API.
+        server: &'a str,
+        /// How many requests.
+        dropped: u64,
+    },
     /// How long an acknowledgement took (`sample_freq`).
     AckSample {
         /// Whose.
@@ -102,6 +109,7 @@ impl Advisory<'_> {
             Event::Terminated { consumer, .. } => {
                 format!("{PREFIX}ADVISORY.CONSUMER.MSG_TERMINATED.{stream}.{consumer}")
             }
+            Event::ApiLimitReached { .. } => format!("{PREFIX}ADVISORY.API.LIMIT_REACHED"),
             Event::AckSample { consumer, .. } => format!("{PREFIX}METRIC.CONSUMER.ACK.{stream}.{consumer}"),
         }
     }
@@ -114,7 +122,9 @@ impl Advisory<'_> {
             object.field("type", &format!("io.nats.jetstream.{}", self.kind()));
             object.field("id", self.id);
             object.field("timestamp", &self.timestamp);
-            object.field("stream", self.stream);
+            if !matches!(self.event, Event::ApiLimitReached { .. }) {
+                object.field("stream", self.stream);
+            }
             self.event.fields(object);
         });
         out
@@ -127,6 +137,7 @@ impl Advisory<'_> {
             Event::MaxDeliveries { .. } => "advisory.v1.max_deliver",
             Event::Nak { .. } => "advisory.v1.nak",
             Event::Terminated { .. } => "advisory.v1.terminated",
+            Event::ApiLimitReached { .. } => "advisory.v1.api_limit_reached",
             Event::AckSample { .. } => "metric.v1.consumer_ack",
         }
     }
@@ -165,6 +176,10 @@ impl Event<'_> {
                 object.field("stream_seq", &delivery.stream_seq);
                 object.field("deliveries", &delivery.deliveries);
                 object.omit_empty("reason", reason);
+            }
+            Self::ApiLimitReached { server, dropped } => {
+                object.field("server", *server);
+                object.field("dropped", dropped);
             }
             Self::AckSample { consumer, delivery, ack_time } => {
                 object.field("consumer", *consumer);

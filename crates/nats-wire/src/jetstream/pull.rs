@@ -1,6 +1,6 @@
 //! What a pull request asks for.
 
-use super::json::{DecodeError, go_struct};
+use super::json::{DecodeError, decode_single, go_struct};
 use super::time::Span;
 
 go_struct! {
@@ -74,7 +74,9 @@ impl PullRequest {
             let batch = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
             return Ok(Self { batch, ..Self::default() });
         }
-        let body = PullRequestBody::decode_lenient(body)?;
+        let mut asked = PullRequestBody::default();
+        decode_single(&mut asked, body)?;
+        let body = asked;
         if body.idle_heartbeat.0 > 0 && body.idle_heartbeat.0.saturating_mul(2) > body.expires.0 {
             return Err(PullRequestError::Heartbeat);
         }
@@ -117,6 +119,12 @@ mod tests {
     fn a_heartbeat_must_fit_twice() {
         let refused = PullRequest::parse(br#"{"expires":1000,"idle_heartbeat":501}"#).unwrap_err();
         assert_eq!(refused.to_string(), "heartbeat value too large");
-        assert!(PullRequest::parse(br#"{"expires":1000,"#).is_err());
+        for (body, message) in [
+            (r#"{"expires":1000,"#, "unexpected end of JSON input"),
+            (r#"{"batch":1} more"#, "invalid character 'm' after top-level value"),
+            (r#"{"batch":"x"}"#, "json: cannot unmarshal string into Go struct field .batch of type int"),
+        ] {
+            assert_eq!(PullRequest::parse(body.as_bytes()).unwrap_err().to_string(), message);
+        }
     }
 }

@@ -41,9 +41,20 @@ go_enum! {
     }
 }
 
+fn unknown_compression(raw: &[u8]) -> String {
+    let kind = match raw.first() {
+        Some(b'"') => return "unknown compression algorithm".into(),
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b't' | b'f') => "bool",
+        _ => "number",
+    };
+    format!("json: cannot unmarshal {kind} into Go value of type string")
+}
+
 go_enum! {
     /// How messages are compressed on disk.
-    pub enum Compression: "StoreCompression", refuse (|_| "unknown compression algorithm".into()) {
+    pub enum Compression: "StoreCompression", refuse (unknown_compression) {
         /// Not.
         None = "none",
         /// With S2.

@@ -70,17 +70,15 @@ pub(super) fn config_from_wire(config: wire::StreamConfig) -> Result<StreamConfi
         deny_purge: config.deny_purge,
         allow_rollup_hdrs: config.allow_rollup_hdrs,
         allow_direct: config.allow_direct,
-        mirror_direct: false,
+        mirror_direct: config.mirror_direct,
         first_seq: config.first_seq,
         compression: match config.compression {
             wire::Compression::None => StoreCompression::None,
             wire::Compression::S2 => StoreCompression::S2,
         },
         consumer_limits: ConsumerLimits {
-            inactive_threshold: duration(config.consumer_limits.inactive_threshold, "").ok().flatten(),
-            max_ack_pending: u32::try_from(config.consumer_limits.max_ack_pending)
-                .ok()
-                .filter(|most| *most > 0),
+            inactive_threshold: config.consumer_limits.inactive_threshold.0,
+            max_ack_pending: config.consumer_limits.max_ack_pending,
         },
         allow_msg_ttl: config.allow_msg_ttl,
         subject_delete_marker_ttl: duration(
@@ -93,9 +91,6 @@ pub(super) fn config_from_wire(config: wire::StreamConfig) -> Result<StreamConfi
 
 /// Refuses, by name, what isn't done yet.
 fn refuse_deferred(config: &wire::StreamConfig) -> Result<(), ApiError> {
-    if config.mirror_direct && config.mirror.is_none() {
-        return Err(STREAM_INVALID_CONFIG.because("stream has no mirror but does have mirror direct"));
-    }
     let placed = config.placement.as_ref().is_some_and(|placement| *placement != wire::Placement::default());
     for (given, field) in [
         (placed, "placement"),
@@ -173,8 +168,7 @@ fn config_to_wire(config: &StreamConfig, identity: Option<&Identity>) -> wire::S
             StoreCompression::None => wire::Compression::None,
             StoreCompression::S2 => wire::Compression::S2,
         },
-        // 1 is what every stream begins with: nobody asked for that.
-        first_seq: if config.first_seq > 1 { config.first_seq } else { 0 },
+        first_seq: config.first_seq,
         allow_direct: config.allow_direct,
         mirror_direct: config.mirror_direct,
         discard_new_per_subject: config.discard_new_per_subject,
@@ -183,8 +177,8 @@ fn config_to_wire(config: &StreamConfig, identity: Option<&Identity>) -> wire::S
         deny_purge: config.deny_purge,
         allow_rollup_hdrs: config.allow_rollup_hdrs,
         consumer_limits: wire::ConsumerLimits {
-            inactive_threshold: span(config.consumer_limits.inactive_threshold),
-            max_ack_pending: config.consumer_limits.max_ack_pending.map_or(0, i64::from),
+            inactive_threshold: Span(config.consumer_limits.inactive_threshold),
+            max_ack_pending: config.consumer_limits.max_ack_pending,
         },
         allow_msg_ttl: config.allow_msg_ttl,
         subject_delete_marker_ttl: span(config.subject_delete_marker_ttl),

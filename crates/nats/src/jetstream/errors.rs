@@ -37,6 +37,7 @@ pub(super) fn update(error: &UpdateStreamError) -> ApiError {
         UpdateStreamError::Config(error) => config(error),
         UpdateStreamError::SubjectsOverlap { .. } => table::STREAM_SUBJECT_OVERLAP.error(),
         UpdateStreamError::MemoryExceeded { .. } => table::MEMORY_RESOURCES_EXCEEDED.error(),
+        UpdateStreamError::LimitsViolated { .. } => table::STREAM_UPDATE.because(error),
         UpdateStreamError::Log(error) => table::STREAM_UPDATE.because(error),
     }
 }
@@ -54,7 +55,9 @@ pub(super) fn purge(error: &PurgeError) -> ApiError {
     match error {
         PurgeError::Sealed => table::STREAM_SEALED.error(),
         PurgeError::SequenceAndKeep => table::BAD_REQUEST.error(),
-        PurgeError::NotPermitted | PurgeError::Log(_) => table::STREAM_PURGE_FAILED.because(error),
+        PurgeError::NotPermitted | PurgeError::SequenceTooLarge { .. } | PurgeError::Log(_) => {
+            table::STREAM_PURGE_FAILED.because(error)
+        }
     }
 }
 
@@ -165,8 +168,7 @@ fn consumer_config(error: &ConsumerConfigError) -> ApiError {
             table::CONSUMER_MAX_PENDING_ACK_EXCESS.with(&[("limit", limit)])
         }
         Error::InactiveThresholdExceeds { limit } => {
-            let limit = Span(i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX));
-            table::CONSUMER_INACTIVE_THRESHOLD_EXCESS.with(&[("limit", &limit)])
+            table::CONSUMER_INACTIVE_THRESHOLD_EXCESS.with(&[("limit", &Span(*limit))])
         }
         Error::BothFilters => table::CONSUMER_DUPLICATE_FILTER_SUBJECTS.error(),
         Error::EmptyFilter => table::CONSUMER_EMPTY_FILTER.error(),

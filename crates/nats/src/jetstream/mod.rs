@@ -50,6 +50,8 @@ pub struct JetStream {
     identity: Identity,
     requests: AtomicU64,
     refusals: AtomicU64,
+    /// Requests that were passed over since this was told last.
+    dropped: AtomicU64,
     consumers: Consumers,
     interests: consumers::interest::Interests,
     outbox: Arc<consumers::outbox::Outbox>,
@@ -82,6 +84,7 @@ impl JetStream {
             identity,
             requests: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             consumers: broker.consumers().clone(),
             interests: consumers::interest::Interests::default(),
             outbox: Arc::default(),

@@ -66,13 +66,33 @@ def acks(r):
     r.request("$JS.ACK.A.c.1.1.1.1700000000000000000.0", "+ACK")
     r.request("$JS.ACK.A.c.1.99.99.1700000000000000000.0", "+ACK", seconds=0.3)
     r.request("$JS.ACK.A.none.1.1.1.1700000000000000000.0", "+ACK")
-    r.request("$JS.ACK._.hash.A.c.1.5.5.1700000000000000000.0", "+ACK")
     r.request("$JS.ACK.A.c.2.4.7.1700000000000000000.0", "-NAK {\"delay\": 100000000}")
     r.pull("A", "c", {"batch": 1, "expires": 2000000000}, 1)
     r.request("$JS.ACK.A.c.3.4.8.1700000000000000000.0", "nonsense", seconds=0.3)
     info_after()
     r.request("$JS.ACK.A.c.3.4.8.1700000000000000000.0", "+ACK")
     info_after()
+
+
+def acks_with_domain(r):
+    """The second form of the subject, which the reference listens to only when told so."""
+    stream(r, messages=2)
+    consumer(r)
+    r.pull("A", "c", "2", 2)
+    r.request("$JS.ACK._.hash.A.c.1.1.1.1700000000000000000.0", "+ACK", seconds=1)
+    r.request("$JS.ACK._.hash.A.c.1.2.2.1700000000000000000.0.more", "+ACK", seconds=1)
+
+
+def samples(r):
+    stream(r, messages=4)
+    r.subscribe("$JS.EVENT.METRIC.>", "9")
+    wanted = lambda frame: frame.sid == "9"
+    for name, config in [("c", {"sample_freq": "100%"}), ("none", {"sample_freq": "0"}), ("all", {"sample_freq": "100", "ack_policy": "all"})]:
+        consumer(r, durable_name=name, **config)
+        r.pull("A", name, "4", 4)
+        for sequence, number, count, payload in [(1, 1, 1, "+ACK"), (1, 1, 1, "+ACK"), (2, 2, 1, "-NAK"), (3, 3, 1, "+TERM"), (4, 4, 1, "+NXT"), (2, 5, 2, "+ACK")]:
+            r.setup(f"$JS.ACK.A.{name}.{count}.{sequence}.{number}.1700000000000000000.0", payload)
+            r.write(f"{name} after {payload} of {sequence}", r.take(1, wanted, 0.4))
 
 
 def next_on_ack(r):
@@ -182,5 +202,5 @@ def deleted_while_waiting(r):
     r.write("what the waiting request is told", r.take(1, lambda frame: frame.subject == reply, 2))
 
 
-SCENARIOS = [batches, bytes_at_most, refused_requests, acks, next_on_ack, ack_all, ack_none, redelivery, pending_bound, filters, work_queue,
+SCENARIOS = [batches, bytes_at_most, refused_requests, acks, acks_with_domain, samples, next_on_ack, ack_all, ack_none, redelivery, pending_bound, filters, work_queue,
              interest, deleted_while_waiting]

@@ -53,6 +53,48 @@ def heartbeats(r):
     r.write("a message, then a heartbeat", r.take(2, lambda frame: frame.sid == "2", 2))
 
 
+def flow_control(r):
+    """A receiver is asked whether it keeps up; what it answers, or anybody else."""
+    stream(r, messages=0)
+    r.subscribe("to.c", "2")
+    consumer(r, ack_policy="none", idle_heartbeat=5000000000, flow_control=True, inactive_threshold=60000000000)
+    for index in range(40):
+        r.setup("a.1", "x" * 60000)
+    frames = r.take(42, lambda frame: frame.sid == "2", 1)
+    requests = [frame for frame in frames if not frame.body]
+    r.write("the requests of flow control", requests[:1])
+    for frame in requests:
+        r.publish(frame.reply)
+    for subject in ["$JS.FC.A.c.nonsense", "$JS.FC.A.none.1", "$JS.FC.A", "$JS.FC.none.c.1"]:
+        r.maybe(subject)
+    info(r)
+
+
+def refused(r):
+    stream(r)
+    for config in [
+        {"idle_heartbeat": 99999999}, {"idle_heartbeat": 100000000}, {"flow_control": True}, {"flow_control": True, "idle_heartbeat": 1000000000}, {"deliver_group": "g h"}, {"deliver_group": "g.h"},
+        {"deliver_group": "g*"}, {"max_waiting": 1}, {"max_batch": 1}, {"max_expires": 1000000000}, {"max_bytes": 5}, {"ack_policy": "none", "max_ack_pending": 3}, {"ack_policy": "all", "max_ack_pending": 3},
+        {"rate_limit_bps": 18446744073709551615}, {"deliver_subject": "a.>"}, {"deliver_subject": "a.1"}, {"deliver_subject": "to..x"}, {"deliver_subject": "to.>"}, {"deliver_subject": "$JS.API.INFO"},
+        {"deliver_subject": "to x"}, {"replay_policy": "original", "rate_limit_bps": 8000},
+    ]:
+        consumer(r, **config)
+        r.setup("$JS.API.CONSUMER.DELETE.A.c")
+    r.api("CONSUMER.INFO.A.c")
+    r.api("CONSUMER.DELETE.A.c")
+
+
+def deferred(r):
+    stream(r)
+    for config in [
+        {"direct": True}, {"priority_groups": ["g"], "priority_policy": "overflow"}, {"pause_until": "2030-01-01T00:00:00Z"},
+        {"ack_policy": "flow_control"}, {"priority_groups": ["g"]}, {"priority_timeout": 5000000000}, {"sourcing": True},
+        {"deliver_subject": "", "priority_groups": ["g"], "priority_policy": "overflow", "ack_policy": "explicit"}, {"deliver_subject": "", "priority_groups": ["g"], "priority_policy": "pinned_client", "ack_policy": "explicit"},
+    ]:
+        consumer(r, **config)
+        r.setup("$JS.API.CONSUMER.DELETE.A.c")
+
+
 def pending_bound(r):
     stream(r, messages=4)
     r.subscribe("to.c", "2")
@@ -107,4 +149,4 @@ def key_value(r):
     r.api("STREAM.MSG.DELETE.KV_B", {"seq": 6})
 
 
-SCENARIOS = [delivered, without_acks, queue, heartbeats, pending_bound, advisories, key_value]
+SCENARIOS = [delivered, without_acks, queue, heartbeats, flow_control, refused, deferred, pending_bound, advisories, key_value]

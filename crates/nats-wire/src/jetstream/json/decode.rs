@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::quote::quote;
+use super::quote::{quote, quote_char};
 use super::scan::{SyntaxError, scan_value, skip_space};
 use super::value::{Kind, Value};
 
@@ -156,6 +156,18 @@ pub(crate) fn decode_body<T: Decode>(
         at = skip_space(body, end);
     }
     Ok(())
+}
+
+/// Decodes a body that is one value and nothing else, with the messages of Go's `json.Unmarshal`, which differ from
+/// those of its decoder. Unknown fields are passed over.
+pub(crate) fn decode_single<T: Decode>(target: &mut T, body: &[u8]) -> Result<(), DecodeError> {
+    let end = scan_value(body, 0).map_err(|error| DecodeError(error.without_place()))?;
+    let behind = skip_space(body, end);
+    if behind < body.len() {
+        let (character, _) = quote_char(&body[behind..]);
+        return Err(DecodeError(format!("invalid character {character} after top-level value")));
+    }
+    target.decode(Value::new(&body[skip_space(body, 0)..end]), &Place::root("", false))
 }
 
 impl Decode for String {

@@ -15,7 +15,7 @@ mod value;
 
 pub(crate) use base64::Base64;
 pub use decode::DecodeError;
-pub(crate) use decode::{Decode, DecodeFields, Place, decode_body, decode_object};
+pub(crate) use decode::{Decode, DecodeFields, Place, decode_body, decode_object, decode_single};
 pub(crate) use encode::{Encode, EncodeFields, Object};
 pub(crate) use quote::quote;
 pub(crate) use value::{Kind, Value};

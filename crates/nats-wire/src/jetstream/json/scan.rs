@@ -21,6 +21,18 @@ pub(crate) enum SyntaxError {
     Depth { offset: usize },
 }
 
+impl SyntaxError {
+    /// The message without where that is.
+    pub(crate) fn without_place(&self) -> String {
+        match self {
+            Self::UnexpectedEnd => "unexpected end of JSON input".to_string(),
+            Self::Character { character, context, .. } => format!("invalid character {character} {context}"),
+            Self::Escape { sequence, .. } => format!("invalid escape sequence `{sequence}` in string"),
+            Self::Depth { .. } => "exceeded max depth".to_string(),
+        }
+    }
+}
+
 /// Behind the white space that begins at `at`.
 pub(crate) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {

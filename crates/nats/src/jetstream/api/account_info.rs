@@ -33,6 +33,10 @@ pub(super) fn answer(jetstream: &JetStream, _request: &Request) -> (Lsn, Reply<A
         let (config, state) = (stream.config(), stream.state());
         after = after.max(state.lsn);
         info.streams += 1;
+        if let Some(consumers) = jetstream.consumers.of(stream.partition().id()) {
+            info.consumers += consumers.count() as u64;
+            after = after.max(consumers.changed());
+        }
         let (used, reserved) = match config.storage {
             StorageType::Memory => (&mut info.memory, &mut info.reserved_memory),
             StorageType::File => (&mut info.storage, &mut info.reserved_storage),

@@ -130,11 +130,12 @@ async fn batch(
         from: Sequence(asked.seq),
         time: asked.start_time.map(|since| Nanos(since.to_nanos())),
         subject: Some(asked.next_by_subj.as_str()).filter(|subject| !subject.is_empty()),
-        messages_max: most(asked.batch, MESSAGES_MAX),
-        bytes_max: most(asked.max_bytes, BYTES_MAX),
+        // Less than none is none, and then only the end is told.
+        messages_max: if asked.batch < 0 { 0 } else { most(asked.batch, MESSAGES_MAX) },
+        bytes_max: most_bytes(asked),
     };
     let found = stream.get_batch(query).await.map_err(|error| (stream.changed(), status(error)))?;
-    if found.messages.is_empty() {
+    if found.messages.is_empty() && asked.batch > 0 {
         return Err((found.lsn, Status::MessageNotFound));
     }
     send(jetstream, stream, reply, &found, asked.no_hdr, None);
@@ -150,10 +151,11 @@ async fn last_of_each(
     let subjects: Vec<&str> = asked.multi_last.iter().map(String::as_str).collect();
     let query = MultiQuery {
         subjects: &subjects,
+        from: Sequence(asked.seq),
         up_to: Some(Sequence(asked.up_to_seq)).filter(|sequence| *sequence > Sequence::ZERO),
         up_to_time: asked.up_to_time.map(|at| Nanos(at.to_nanos())),
         messages_max: most(asked.batch, MESSAGES_MAX),
-        bytes_max: most(asked.max_bytes, BYTES_MAX),
+        bytes_max: most_bytes(asked),
         subjects_max: SUBJECTS_MAX,
     };
     let found = match stream.get_last_of_each(query).await {
@@ -161,16 +163,19 @@ async fn last_of_each(
         Err(GetError::NotFound) => return Err((stream.changed(), Status::NoResults)),
         Err(error) => return Err((stream.changed(), status(error))),
     };
-    if found.messages.is_empty() {
-        return Err((found.lsn, Status::NoResults));
-    }
-    send(jetstream, stream, reply, &found, asked.no_hdr, Some(found.up_to.0));
+    // As in the reference, whatever is said of headers.
+    send(jetstream, stream, reply, &found, false, Some(found.up_to.0));
     Ok(())
 }
 
 /// What is asked for, but no more than the bound; 0 and less ask for all.
 fn most(asked: i64, bound: usize) -> usize {
     usize::try_from(asked).ok().filter(|asked| *asked > 0).map_or(bound, |asked| asked.min(bound))
+}
+
+/// A negative bound is reached by any message.
+fn most_bytes(asked: &MsgGetRequest) -> usize {
+    if asked.max_bytes < 0 { 1 } else { most(asked.max_bytes, BYTES_MAX) }
 }
 
 /// The messages of a batch in order, and its end.

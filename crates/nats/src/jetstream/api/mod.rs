@@ -31,6 +31,7 @@ use std::sync::{Arc, Weak};
 
 use duolog_broker::streams::Stream;
 use duolog_nats_wire::headers;
+use duolog_nats_wire::jetstream::advisory::Event;
 use duolog_nats_wire::jetstream::error::REQUIRED_API_LEVEL;
 use duolog_nats_wire::jetstream::reply::{Body, Reply, encode_reply};
 use duolog_types::Lsn;
@@ -196,6 +197,7 @@ pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, Inval
             }
             let answer = run(&jetstream, &request);
             respond(&jetstream, &request, &answer);
+            tell_of_dropped(&jetstream);
             // So that a flood of requests leaves turns to others.
             tokio::task::yield_now().await;
         }
@@ -211,6 +213,21 @@ fn unready(jetstream: &JetStream, request: &Request) -> Option<Arc<Stream>> {
         _ => return None,
     };
     jetstream.streams().get(name).filter(|stream| !stream.is_ready())
+}
+
+/// Requests were passed over: whoever listens is told how many, once for all since the last time.
+fn tell_of_dropped(jetstream: &JetStream) {
+    use std::sync::atomic::Ordering::Relaxed;
+    if jetstream.dropped.load(Relaxed) > 0 {
+        let dropped = jetstream.dropped.swap(0, Relaxed);
+        let server = jetstream.identity.server_name.as_str();
+        jetstream.advise("", Event::ApiLimitReached { server, dropped });
+    }
+}
+
+fn drop_request(jetstream: &JetStream, subject: &str) {
+    tracing::warn!(subject, "a JetStream request is dropped: too many wait");
+    jetstream.dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 }
 
 fn respond(jetstream: &JetStream, request: &Request, answer: &Answer) {
@@ -230,8 +247,11 @@ impl Handler for Api {
         let Some(jetstream) = self.jetstream.upgrade() else { return false };
         let Ok(subject) = str::from_utf8(message.subject) else { return true };
         let Some(subject) = subject.strip_prefix(PREFIX) else { return true };
-        // A subject that isn't in the table is passed over in silence, as the reference does.
-        let Some(found) = SUBJECTS.iter().find(|entry| matches(entry.pattern, subject)) else { return true };
+        let Some(found) = SUBJECTS.iter().find(|entry| matches(entry.pattern, subject)) else {
+            // A subject that isn't in the table is passed over in silence, as the reference does, but for those that it
+            // has consumers and streams answer themselves: there nobody listens.
+            return !["CONSUMER.MSG.NEXT.", "DIRECT.GET"].iter().any(|own| subject.starts_with(own));
+        };
         if !(found.answers)(&jetstream, subject) {
             return false;
         }
@@ -243,14 +263,14 @@ impl Handler for Api {
             .ok()
             .and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
         let Some(permit) = permit else {
-            tracing::warn!(subject, "a JetStream request is dropped: too many wait");
+            drop_request(&jetstream, subject);
             return true;
         };
         let request = Request::new(subject, message, permit);
         match found.run {
             Run::Now(run) => {
                 if self.queue.try_send((request, run)).is_err() {
-                    tracing::warn!(subject, "a JetStream request is dropped: too many wait");
+                    drop_request(&jetstream, subject);
                 }
             }
             Run::Beside(run) => {

@@ -2,7 +2,8 @@
 //! gone for every reader, and its bytes go with their segment.
 //! Source: nats-server 2.15, `stream_msg_delete_response`.
 
-use duolog_nats_wire::jetstream::error::{ApiError, BAD_REQUEST, STREAM_NOT_FOUND};
+use duolog_broker::streams::{DeleteMessageError, StorageType, Stream};
+use duolog_nats_wire::jetstream::error::{ApiError, BAD_REQUEST, STREAM_MSG_DELETE_FAILED, STREAM_NOT_FOUND};
 use duolog_nats_wire::jetstream::reply::{MsgDeleteReply, Reply};
 use duolog_nats_wire::jetstream::request::MsgDeleteRequest;
 use duolog_types::{Lsn, Sequence};
@@ -26,9 +27,24 @@ fn delete(jetstream: &JetStream, request: &Request) -> Result<Lsn, (Lsn, ApiErro
     let stream = jetstream.streams().get(request.token(3));
     let stream = stream.ok_or_else(|| missing(STREAM_NOT_FOUND.error()))?;
     let sequence = Sequence(asked.seq);
-    let after = stream
-        .delete_message(sequence)
-        .map_err(|error| (stream.changed(), errors::delete_message(&error)))?;
+    let after =
+        stream.delete_message(sequence).map_err(|error| (stream.changed(), refusal(&stream, &error)))?;
     jetstream.consumers.deleted(stream.partition().id(), sequence);
     Ok(after)
+}
+
+/// The reference's stores tell apart, on disk alone, what was never there.
+fn refusal(stream: &Stream, error: &DeleteMessageError) -> ApiError {
+    match error {
+        DeleteMessageError::NotFound { sequence } if stream.config().storage == StorageType::File => {
+            if *sequence == Sequence::ZERO {
+                STREAM_MSG_DELETE_FAILED.because("no message found")
+            } else if *sequence > stream.state().last_sequence {
+                STREAM_MSG_DELETE_FAILED.because("stream store EOF")
+            } else {
+                errors::delete_message(error)
+            }
+        }
+        error => errors::delete_message(error),
+    }
 }

@@ -30,6 +30,9 @@ fn create(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamC
         return Err(STREAM_INVALID_CONFIG.because("stream configuration for create can not be sealed"));
     }
     let config = config_from_wire(asked.config)?;
+    if config.mirror_direct {
+        return Err(STREAM_INVALID_CONFIG.because("stream has no mirror but does have mirror direct"));
+    }
     let created =
         jetstream.streams().create(config, asked.pedantic).map_err(|error| errors::create(&error))?;
     if created.did_create {

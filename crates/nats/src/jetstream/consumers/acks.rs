@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
-use duolog_broker::consumers::{Ack, AckKind, ReplyTo};
+use duolog_broker::consumers::{Ack, AckKind, AckPolicy, ReplyTo};
 use duolog_nats_wire::jetstream::ack::{AckKind as Said, AckSubject};
 use duolog_types::Sequence;
 
@@ -26,9 +26,13 @@ impl Handler for Acks {
     fn publish(&self, message: &Inbound<'_>, _from: Origin<'_>) -> bool {
         let Some(jetstream) = self.0.upgrade() else { return false };
         let Some(subject) = str::from_utf8(message.subject).ok().and_then(AckSubject::parse) else {
-            return true;
+            return false;
         };
         let Some(consumer) = super::find(&jetstream, subject.stream, subject.consumer) else { return false };
+        if consumer.config().ack_policy == AckPolicy::None {
+            // Nothing is awaited, so nobody listens.
+            return false;
+        }
         let Some(said) = Said::parse(message.payload) else {
             // Not understood, and answered all the same, as the reference does.
             if let Some(reply) = message.reply {

@@ -44,6 +44,10 @@ fn tell(jetstream: &JetStream, consumer: &Arc<Consumer>) {
 }
 
 fn is_there(router: &Router, subject: &str, group: &str) -> bool {
+    if ["$JS.API.", "$JS.ACK.", "$JS.FC."].iter().any(|ours| subject.starts_with(ours)) {
+        // What listens there is the server, and a message isn't a request to it.
+        return false;
+    }
     if group.is_empty() {
         router.interest(subject.as_bytes())
     } else {

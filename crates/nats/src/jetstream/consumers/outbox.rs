@@ -273,6 +273,26 @@ impl Sink for Deliveries {
         self.tell(consumer, event);
     }
 
+    fn acknowledged(&self, consumer: &Consumer, config: &ConsumerConfig, ack: &broker::Acknowledged) {
+        let Some(jetstream) = self.jetstream.upgrade() else { return };
+        let percent = config.sample_percent().unwrap_or(0);
+        if percent < 100 {
+            let mut random = [0; 4];
+            jetstream.broker.env().rng.fill(&mut random);
+            if u32::from_le_bytes(random) % 100 >= percent {
+                return;
+            }
+        }
+        let delivery = Delivered {
+            consumer_seq: ack.number,
+            stream_seq: ack.sequence.0,
+            deliveries: u64::from(ack.count),
+        };
+        let ack_time = i64::try_from(ack.held.as_nanos()).unwrap_or(i64::MAX);
+        jetstream
+            .advise(consumer.stream(), Event::AckSample { consumer: consumer.name(), delivery, ack_time });
+    }
+
     fn deleted(&self, consumer: &Consumer, _lsn: Lsn) {
         if let Some(jetstream) = self.jetstream.upgrade() {
             jetstream.interests.forget(consumer);
