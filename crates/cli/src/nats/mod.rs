@@ -305,10 +305,8 @@ fn note(complaints: &Complaints, event: &Event) {
             complaints.is_lost.store(true, Ordering::Relaxed);
             output::progress("connection lost; trying again");
         }
-        Event::Connected => {
-            if complaints.is_lost.swap(false, Ordering::Relaxed) {
-                complaints.returns.send_modify(|count| *count += 1);
-            }
+        Event::Connected if complaints.is_lost.swap(false, Ordering::Relaxed) => {
+            complaints.returns.send_modify(|count| *count += 1);
         }
         Event::SlowConsumer(_) => output::progress("too slow: messages were dropped"),
         Event::LameDuckMode => output::progress("the server is shutting down"),
