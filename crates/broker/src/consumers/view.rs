@@ -50,10 +50,12 @@ impl Ahead {
             None => Vec::new(),
             Some(Wanted::Next) => place.ahead(AHEAD_MESSAGES),
             Some(Wanted::Again(sequence)) => {
-                // A read ends after so many bytes: nothing may stand before the message that is due.
+                // A read ends after so many bytes, which those before the message that is due may use up: they are
+                // read along only while nothing is held, and so the next read, which begins with it, finds it.
+                let is_empty = self.messages.is_empty();
                 let more = listed
                     .take(AHEAD_MESSAGES)
-                    .filter(|other| *other > sequence && !self.messages.contains_key(other));
+                    .filter(|other| is_empty || *other > sequence && !self.messages.contains_key(other));
                 let mut sequences: Vec<Sequence> = std::iter::once(sequence).chain(more).collect();
                 sequences.sort_unstable();
                 sequences.dedup();

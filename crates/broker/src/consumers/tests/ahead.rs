@@ -20,6 +20,27 @@ fn the_last_of_each_subject_are_read_together() {
     assert!(reads.len() <= 2 && reads[0] == 100, "messages of each read: {reads:?}");
 }
 
+#[test]
+fn redeliveries_are_read_together_in_whatever_order_they_are_due() {
+    let world = World::new(RetentionPolicy::Limits);
+    let consumer = world.create(durable("c"));
+    for _ in 0..100 {
+        world.stream.publish("s.a");
+    }
+    world.pull(&consumer, "r", 100);
+    for number in (1..=100).rev() {
+        let kind = AckKind::Nak { delay: None };
+        world.consumers.ack(&consumer, Ack { sequence: Sequence(number), number, kind, reply: None });
+    }
+    world.door.words();
+    world.stream.reads.lock().clear();
+    world.pull(&consumer, "r", 100);
+    let words = world.door.words();
+    assert_eq!((words.len(), &*words[0], &*words[99]), (100, "m100 100/101 x2 +0", "m1 1/200 x2 +0"));
+    let reads = world.stream.reads.lock().clone();
+    assert!(reads.len() <= 2, "messages of each read: {reads:?}");
+}
+
 /// What is read ends at a number of bytes: the message that is due must be within.
 #[test]
 fn a_redelivery_is_read_though_much_that_comes_later_lies_before_it() {
