@@ -227,12 +227,19 @@ fn kafka_reads_and_writes_it_like_others() {
     let read = read_all(stream.partition());
     assert_eq!(read, [(0, "body".to_owned()), (1, "1".to_owned()), (3, "2".to_owned())]);
     assert_eq!((body(&stream, 2).as_deref(), body(&stream, 3)), (Some("1"), None));
+    // A batch of which all is known already.
+    let memory = broker.stats().log.memory_bytes;
+    let mut builder = BatchBuilder::new(Offset::ZERO);
+    let header: [HeaderRef<'_>; 1] = [(b"Nats-Msg-Id", Some(b"one"))];
+    builder.push_with_headers(now, Some(b"m.b"), Some(b"late"), &header).unwrap();
+    produce(&broker, stream.partition(), builder.build().unwrap()).unwrap();
+    assert_eq!((read_all(stream.partition()).len(), broker.stats().log.memory_bytes), (3, memory));
     stream.delete_message(Sequence(2)).unwrap();
     assert_eq!(read_all(stream.partition()).len(), 2);
     stream.partition().delete_records(Some(Offset(3))).unwrap();
     let state = stream.state();
-    assert_eq!((state.first_sequence, state.messages, state.last_sequence), (Sequence(4), 1, Sequence(4)));
+    assert_eq!((state.first_sequence, state.messages, state.last_sequence), (Sequence(4), 1, Sequence(5)));
     stream.purge(&Purge::default()).unwrap();
-    let fetched = read_from(stream.partition(), Offset(4)).unwrap();
-    assert_eq!((fetched, stream.partition().log_start()), (vec![], Offset(4)));
+    let fetched = read_from(stream.partition(), Offset(5)).unwrap();
+    assert_eq!((fetched, stream.partition().log_start()), (vec![], Offset(5)));
 }

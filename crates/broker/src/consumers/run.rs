@@ -108,7 +108,8 @@ impl Consumers {
             let mut hosted = consumer.lock();
             let super::consumer::Hosted { machine, ahead, attached, .. } = &mut *hosted;
             let Some((source, place)) = attached else { return };
-            let sequences = ahead.plan(&**place, machine.window().queue());
+            let window = machine.window();
+            let sequences = ahead.plan(&**place, window.queue().chain(window.first().iter().copied()));
             (source.clone(), sequences)
         };
         let read =

@@ -188,11 +188,12 @@ impl Partition {
             dead: 0,
             left_out: 0,
         };
-        self.log.memory.take(stored.cost())?;
-        let lsn =
-            self.reserve(state, end_offset).inspect_err(|_| self.log.memory.give_back(stored.cost()))?;
+        // All of a batch may have been left out: it takes its offsets, and nothing is there to be kept.
+        let cost = if stored.records > 0 { stored.cost() } else { 0 };
+        self.log.memory.take(cost)?;
+        let lsn = self.reserve(state, end_offset).inspect_err(|_| self.log.memory.give_back(cost))?;
         let shown = stored.bytes.len() as u64;
-        if let Some(memory) = &mut state.memory {
+        if let Some(memory) = state.memory.as_mut().filter(|_| cost > 0) {
             memory.put(base_offset, stored);
         }
         state.next = end_offset;
