@@ -120,14 +120,10 @@ struct World {
     count: u32,
 }
 
-fn serve(dir: &TempDir) -> Server {
-    Server::with(dir.path(), &["nats.lame_duck_duration=0ms", "nats.lame_duck_grace=0ms"])
-}
-
 impl World {
     async fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let server = serve(&dir);
+        let server = Server::start(dir.path());
         let nats = server.nats().await;
         server.make_topic("orders", 2).await;
         make_stream(&nats, "JOBS", "jobs.>", |config| config.max_messages_per_subject = PER_SUBJECT as i64)
@@ -293,7 +289,7 @@ impl World {
         } else {
             server.kill()
         }
-        self.server = Some(serve(&self.dir));
+        self.server = Some(Server::start(self.dir.path()));
         self.nats = self.server().nats().await;
     }
 

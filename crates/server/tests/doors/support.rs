@@ -46,7 +46,9 @@ impl Server {
         for door in ["--kafka-listen", "--nats-listen", "--http-listen"] {
             command.args([door, "127.0.0.1:0"]);
         }
-        for setting in ["wal.file_bytes=1MiB"].iter().chain(settings) {
+        // No test's clients need time to go elsewhere.
+        let own = ["wal.file_bytes=1MiB", "nats.lame_duck_duration=0ms", "nats.lame_duck_grace=0ms"];
+        for setting in own.iter().chain(settings) {
             command.args(["--set", setting]);
         }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
