@@ -53,7 +53,9 @@ def start_duolog():
         found = NATS_LINE.search(log)
         return found.group(1) if found else None
 
-    return broker.Broker("duolog", command, directory).wait_until_ready(printed_address)
+    # Many are started: as little disk each as will do.
+    environment = {"DUOLOG_WAL__FILE_BYTES": "4MiB"}
+    return broker.Broker("duolog", command, directory, environment).wait_until_ready(printed_address)
 
 
 def prepare(kind):
