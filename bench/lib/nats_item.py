@@ -6,17 +6,14 @@ The servers run at the same time and are measured in turns; a ratio is the media
 
 import contextlib
 import json
-import pathlib
 import statistics
-import sys
 import time
 
 import brokers
-from brokers import REPOSITORY, Running, create_topic, run_quietly
+from brokers import Running, run_quietly
 from report import AT_LEAST
 
-sys.path.insert(0, str(REPOSITORY / "interop" / "nats" / "differential"))
-import servers as nats_servers  # noqa: E402
+import nats_server  # noqa: E402  (beside install, which brokers put on the path)
 
 TURNS = 3
 MILLION = 1_000_000
@@ -32,7 +29,7 @@ jetstream {{
 
 def start_nats_server(machine, directory=None, always=False):
     directory = directory or machine.scratch("nats-server")
-    command = [str(nats_servers.nats_server_binary()), "-a", "127.0.0.1", "-p", "-1", "-n", "server",
+    command = [str(nats_server.nats_server_binary()), "-a", "127.0.0.1", "-p", "-1", "-n", "server",
                "--ports_file_dir", str(directory)]
     if always:
         config = directory / "server.conf"
@@ -57,7 +54,7 @@ def start_nats_server(machine, directory=None, always=False):
 
 def start_duolog(machine, directory=None, settings=()):
     running = brokers.start_duolog(machine, directory=directory, settings=settings)
-    running.nats = nats_servers.NATS_LINE.search(running.log_path.read_text()).group(1)
+    running.nats = nats_server.NATS_LINE.search(running.log_path.read_text()).group(1)
     return running
 
 

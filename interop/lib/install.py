@@ -59,23 +59,27 @@ def run(*command, **options):
         raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
 
 
-def python():
-    """The interpreter of a virtual environment with the Python clients."""
-    requirements = INTEROP / "python" / "requirements.txt"
-    venv = CACHE / "venv"
+def venv(name, requirements):
+    """The programs of a virtual environment with what is asked for."""
+    directory = CACHE / name
 
     def do():
-        run(sys.executable, "-m", "venv", "--clear", venv)
-        run(venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
+        run(sys.executable, "-m", "venv", "--clear", directory)
+        run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
 
-    once("venv", [requirements], do)
-    return venv / "bin" / "python"
+    once(name, [requirements], do)
+    return directory / "bin"
 
 
-def node_modules():
+def python():
+    """The interpreter of a virtual environment with the Python clients."""
+    return venv("venv", INTEROP / "python" / "requirements.txt") / "python"
+
+
+def node_modules(name="node", sources=INTEROP / "node"):
     """The directory to run node scripts in: they resolve their modules from it."""
-    package, package_lock = INTEROP / "node" / "package.json", INTEROP / "node" / "package-lock.json"
-    directory = CACHE / "node"
+    package, package_lock = sources / "package.json", sources / "package-lock.json"
+    directory = CACHE / name
 
     def do():
         directory.mkdir(parents=True, exist_ok=True)
@@ -83,7 +87,7 @@ def node_modules():
         shutil.copy(package_lock, directory)
         run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=directory)
 
-    once("node", [package, package_lock], do)
+    once(name, [package, package_lock], do)
     return directory
 
 
@@ -119,3 +123,20 @@ def kcat():
             run("apt-get", "update", env=environment)
             run(*apt, env=environment)
     return shutil.which("kcat") or "kcat"
+
+
+def go_program(sources, name):
+    """A Go program of ours, built against the modules that its go.sum pins."""
+    inputs = sorted([*sources.glob("*.go"), sources / "go.mod", sources / "go.sum"])
+    program = CACHE / name
+    once(name, inputs, lambda: run("go", "build", "-o", program, ".", cwd=sources))
+    return program
+
+
+def go_install(pin, name):
+    """A published Go command; `pin` is a file with package@version. Go's own caches, outside of ours, make the second
+    build of a machine one of seconds."""
+    directory = CACHE / "go-bin"
+    once(name, [pin], lambda: run(
+        "go", "install", pin.read_text().strip(), env={**os.environ, "GOBIN": str(directory)}))
+    return directory / name

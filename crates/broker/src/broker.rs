@@ -125,9 +125,8 @@ impl Broker {
         ];
         let log = Log::open(&env, log, tables)?;
         producers.keep_only(|partition| log.partition(partition).is_some());
-        let is_stream =
-            |partition| log.partition(partition).is_some() && catalog_table.lock().is_stream(partition);
-        streams_table.recovered(is_stream).map_err(|detail| OpenError::Streams { detail })?;
+        let exists = |partition| log.partition(partition).is_some();
+        streams_table.recovered(exists).map_err(|detail| OpenError::Streams { detail })?;
         let expiration = config.producer_id_expiration.as_millis();
         let context = Arc::new(PartitionContext {
             producers,
@@ -155,6 +154,7 @@ impl Broker {
         let consumers = Consumers::open(env.clone(), log.clone(), consumers_table);
         let catalog = Arc::new(catalog);
         let streams = Streams::new(catalog.clone(), context.clone());
+        streams.reopen();
         let attaching = Mutex::default();
         let broker = Arc::new(Self {
             env,
@@ -178,9 +178,8 @@ impl Broker {
     fn attach_recovered(&self) {
         let waiting = self.consumers.unclaimed();
         if !waiting.is_empty() {
-            let of_them = |stream: &Arc<Stream>| waiting.contains(&stream.partition().id());
-            for stream in self.streams.list(None).iter().filter(|stream| of_them(stream)) {
-                self.consumers_of(stream);
+            for stream in self.streams.of_partitions(&waiting) {
+                self.consumers_of(&stream);
             }
         }
         self.consumers.forget_unclaimed();
@@ -194,7 +193,8 @@ impl Broker {
             let _attaching = self.attaching.lock();
             found().unwrap_or_else(|| {
                 let consumers = self.consumers.attach_stream(Arc::clone(stream));
-                stream.set_interest(Some(Arc::clone(&consumers) as Arc<dyn Interest>));
+                let interest: Arc<dyn Interest> = consumers.clone();
+                stream.set_interest(Some(Arc::downgrade(&interest)));
                 consumers
             })
         })

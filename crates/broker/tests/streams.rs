@@ -477,7 +477,8 @@ fn what_nobody_wants_takes_a_sequence_and_is_not_kept() {
     let first = f.publish(&stream, "orders.a", &[("Nats-Msg-Id", "x")]).unwrap();
     assert_eq!(first.sequence, Sequence(1));
     assert!(f.publish(&stream, "orders.a", &[("Nats-Msg-Id", "x")]).unwrap().duplicate);
-    stream.set_interest(Some(Arc::new(Wants("orders.b"))));
+    let wants: Arc<dyn Interest> = Arc::new(Wants("orders.b"));
+    stream.set_interest(Some(Arc::downgrade(&wants)));
     assert_eq!(f.put(&stream, "orders.b"), 2);
     assert_eq!(f.put(&stream, "orders.a"), 3);
     assert_eq!(there(&stream), [2]);

@@ -3,7 +3,8 @@
 //!
 //! The model: what a client was told is true after recovery. A message that was acknowledged is there, as it was, unless
 //! something was begun that takes it away; what was told to be gone is gone; an id is refused with the original's
-//! sequence; limits hold; the index and what readers get are the same; no sequence is given twice.
+//! sequence; limits hold; the index and what readers get are the same; no sequence is given twice, not even by a stream in
+//! memory, of which nothing else is left.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may fail")]
 
 mod common;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use common::*;
 use duolog_broker::streams::{
-    GetError, GetQuery, HeaderRef, Publish, Purge, RetentionPolicy, Stream, StreamConfig,
+    GetError, GetQuery, HeaderRef, Publish, Purge, RetentionPolicy, StorageType, Stream, StreamConfig,
 };
 use duolog_broker::{Broker, Entry, Lsn};
 use duolog_record::BatchBuilder;
@@ -30,6 +31,8 @@ pub enum Promise {
     Removing { stream: usize, sequences: Vec<u64> },
     /// Everything up to here may go.
     Purging { stream: usize, below: u64 },
+    /// The stream in memory gave this sequence, and somebody was told.
+    Given { sequence: u64 },
     /// These are gone, and somebody was told.
     Removed { stream: usize, sequences: Vec<u64> },
 }
@@ -53,6 +56,15 @@ fn config(stream: usize) -> StreamConfig {
         _ => config.max_msgs = Some(6),
     }
     config
+}
+
+fn in_memory() -> StreamConfig {
+    StreamConfig {
+        name: "M".to_owned(),
+        subjects: vec!["m.*".to_owned()],
+        storage: StorageType::Memory,
+        ..StreamConfig::default()
+    }
 }
 
 struct Clients<'a> {
@@ -124,6 +136,18 @@ impl Clients<'_> {
         self.waiting.push((lsn, Promise::Removed { stream: 0, sequences: taken }));
     }
 
+    /// Into the stream in memory: so much at once, now and then, that it needs more sequences than it has reserved.
+    fn remember(&mut self, stream: &Stream) {
+        if self.rng.one_in(3) {
+            let beyond = stream.state().last_sequence.next().0 + 20_000;
+            stream.purge(&Purge { below: Sequence(beyond), ..Purge::default() }).unwrap();
+        }
+        let message =
+            Publish { subject: "m.a", headers: &[], payload: b"soon gone", arrival: self.broker.now() };
+        let ack = stream.publish(message).unwrap();
+        self.waiting.push((ack.lsn, Promise::Given { sequence: ack.sequence.0 }));
+    }
+
     fn purge(&mut self, number: usize, stream: &Stream) {
         let state = stream.state();
         let below = state.first_sequence.0 + self.rng.below(4);
@@ -153,6 +177,7 @@ pub fn workload(run: &Run<Promise>) {
     for number in 0..STREAMS {
         streams.push(broker.streams().create(config(number), false).unwrap().stream);
     }
+    let memory = broker.streams().create(in_memory(), false).unwrap().stream;
     settle(&broker);
     let mut clients = Clients {
         run,
@@ -165,12 +190,13 @@ pub fn workload(run: &Run<Promise>) {
     for _ in 0..70 {
         sim.clock.advance(Duration::from_millis(rng.below(30)));
         let number = rng.index(STREAMS);
-        match rng.below(20) {
+        match rng.below(22) {
             0..=9 => clients.publish(number, &streams[number]),
             10 | 11 => clients.produce(2, &streams[2]),
             12..=15 => clients.remove(&streams[0]),
             16 => clients.purge(number, &streams[number]),
             17 => broker.expire_messages(),
+            18 | 19 => clients.remember(&memory),
             _ => broker.checkpoint().unwrap(),
         }
         clients.tell();
@@ -197,6 +223,7 @@ fn models(promises: &[Promise]) -> Vec<Model> {
     for promise in promises.iter().cloned() {
         match promise {
             Promise::Acked { stream, sequence, value } => _ = models[stream].acked.insert(sequence, value),
+            Promise::Given { .. } => {}
             Promise::Removing { stream, sequences } => models[stream].removing.extend(sequences),
             Promise::Purging { stream, below } => {
                 models[stream].purging = models[stream].purging.max(below);
@@ -294,6 +321,21 @@ pub fn check(run: &Run<Promise>, promises: &[Promise]) -> Result<(), Violation> 
     };
     let models = models(promises);
     let broker = recovered(run.disk(), 99)?;
+    let given = promises.iter().filter_map(|promise| match promise {
+        Promise::Given { sequence } => Some(*sequence),
+        _ => None,
+    });
+    if let Some(given) = given.max() {
+        let stream = broker.streams().get("M").ok_or_else(|| Violation::new("lost-stream", "M"))?;
+        let (state, left) = (stream.state(), read_all(stream.partition()));
+        if state.last_sequence.0 < given {
+            let detail = format!("M goes on behind {}, and {given} was given", state.last_sequence);
+            return Err(Violation::new("sequence-twice", detail));
+        }
+        if state.messages > 0 || !left.is_empty() {
+            return Err(Violation::new("undead-message", format!("M has {left:?}")));
+        }
+    }
     for (number, model) in models.iter().enumerate() {
         match broker.streams().get(&format!("S{number}")) {
             Some(stream) => check_stream(&broker, number, &stream, model)?,

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::ConnectArgs;
 use crate::client::{Client, ClientError, ConsumedRecord, ErrorCode, Membership, Position, Topic};
 use crate::exit::Failure;
-use crate::output;
+use crate::output::{self, cell};
 use crate::record_json::RecordJson;
 use crate::time::{format_ms, now_ms, parse_rfc3339, parse_span};
 
@@ -137,7 +137,7 @@ pub async fn run(args: ConsumeArgs) -> Result<(), Failure> {
 }
 
 /// Resolves when the user wants to stop.
-async fn interrupted() {
+pub async fn interrupted() {
     // Without a handler Ctrl-C ends the process the hard way, which loses nothing that is durable.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
@@ -442,17 +442,6 @@ fn line(topic: &str, record: &ConsumedRecord, format: RecordFormat, first: bool)
             (cells.join("\t") + "\n").into_bytes()
         }
     }
-}
-
-/// Bytes as one cell of one line: control characters escaped, so that no record can move the cursor or forge
-/// a line.
-fn cell(bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else { return "null".to_owned() };
-    let mut text = String::new();
-    for letter in String::from_utf8_lossy(bytes).chars() {
-        if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::client::ClientError;
+use crate::nats::NatsError;
 
 /// The exit code of wrong usage (BSD's `EX_USAGE`). clap's own 2 would read as "critical" to monitoring tools.
 pub const USAGE_EXIT_CODE: u8 = 64;
@@ -17,6 +18,9 @@ pub enum Failure {
     /// A broker couldn't be asked, or said no.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A NATS server couldn't be asked, or said no.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
     /// A file or the terminal failed.
     #[error("{what}: {source}")]
     Io {
@@ -40,7 +44,7 @@ impl Failure {
         match self {
             Self::Usage(_) => ExitCode::from(USAGE_EXIT_CODE),
             Self::OutputClosed => ExitCode::SUCCESS,
-            Self::Client(_) | Self::Io { .. } | Self::Failed(_) => ExitCode::FAILURE,
+            Self::Client(_) | Self::Nats(_) | Self::Io { .. } | Self::Failed(_) => ExitCode::FAILURE,
         }
     }
 

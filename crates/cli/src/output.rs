@@ -100,6 +100,17 @@ pub fn json_line<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("plain structs of strings and numbers always serialise")
 }
 
+/// Bytes as one cell of one line: control characters escaped, so that no record can move the cursor or forge
+/// a line.
+pub fn cell(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else { return "null".to_owned() };
+    let mut text = String::new();
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
+    }
+    text
+}
+
 /// Writes data to stdout.
 ///
 /// # Errors

@@ -54,7 +54,8 @@ struct HeaderJson {
 /// How bytes that aren't text are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Encoding {
+pub enum Encoding {
+    /// RFC 4648, padded.
     Base64,
 }
 
@@ -126,7 +127,8 @@ impl RecordJson {
     }
 }
 
-fn text(bytes: Option<&[u8]>) -> (Option<String>, Option<Encoding>) {
+/// Text where it is UTF-8, else base64 and the word for it.
+pub fn text(bytes: Option<&[u8]>) -> (Option<String>, Option<Encoding>) {
     match bytes.map(std::str::from_utf8) {
         None => (None, None),
         Some(Ok(text)) => (Some(text.to_owned()), None),

@@ -156,7 +156,9 @@ impl From<ErrorCode> for i16 {
 impl From<&AppendError> for ErrorCode {
     fn from(error: &AppendError) -> Self {
         match error {
-            AppendError::Poisoned(_) | AppendError::DiskFull { .. } => Self::KafkaStorageError,
+            AppendError::Poisoned(_) | AppendError::DiskFull { .. } | AppendError::MemoryFull { .. } => {
+                Self::KafkaStorageError
+            }
             AppendError::Overloaded { .. } => Self::NotEnoughReplicas,
             AppendError::TooLarge { .. } => Self::RecordListTooLarge,
             AppendError::OffsetsExhausted { .. } => Self::InvalidRecord,
@@ -233,7 +235,8 @@ impl From<&CreateTopicError> for ErrorCode {
         match error {
             CreateTopicError::InvalidName(_)
             | CreateTopicError::Collides { .. }
-            | CreateTopicError::SubjectsOverlap { .. } => Self::InvalidTopic,
+            | CreateTopicError::SubjectsOverlap { .. }
+            | CreateTopicError::NoSubjects { .. } => Self::InvalidTopic,
             CreateTopicError::Exists { .. } => Self::TopicAlreadyExists,
             CreateTopicError::InvalidPartitions { .. } => Self::InvalidPartitions,
             CreateTopicError::InvalidReplicationFactor { .. } => Self::InvalidReplicationFactor,
@@ -274,7 +277,9 @@ impl From<&AlterConfigError> for ErrorCode {
             AlterConfigError::DuplicateKey { .. } | AlterConfigError::NullValue { .. } => {
                 Self::InvalidRequest
             }
-            AlterConfigError::Config(_) | AlterConfigError::SubjectsOverlap { .. } => Self::InvalidConfig,
+            AlterConfigError::Config(_)
+            | AlterConfigError::SubjectsOverlap { .. }
+            | AlterConfigError::NoSubjects => Self::InvalidConfig,
             AlterConfigError::Log(error) => error.into(),
         }
     }

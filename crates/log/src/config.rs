@@ -36,6 +36,8 @@ pub struct LogConfig {
     pub checkpoint_age: Duration,
     /// Memory for the newest WAL groups, from which readers at the tail are served, bytes.
     pub tail_bytes: u64,
+    /// Memory for partitions that are [held in it](crate::Partition::hold_in_memory), bytes.
+    pub memory_bytes: u64,
     /// Memory for segment blocks read from disk, bytes.
     pub block_cache_bytes: u64,
     /// How many segment files are held open.
@@ -75,6 +77,7 @@ impl LogConfig {
             checkpoint_bytes: 1 << 30,
             checkpoint_age: Duration::from_secs(60),
             tail_bytes: 256 << 20,
+            memory_bytes: 1 << 30,
             block_cache_bytes: 128 << 20,
             max_open_files: 512,
             background_bytes_per_second: 256 << 20,

@@ -111,6 +111,14 @@ pub enum AppendError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// The partition's records are in memory only, and there is no more for such partitions.
+    #[error("{used_bytes} of {limit_bytes} bytes of memory are used by what is stored in memory")]
+    MemoryFull {
+        /// What is used.
+        used_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// The entry can't fit into a WAL file.
     #[error("an entry of {bytes} bytes is larger than the {limit_bytes} bytes that fit into a WAL file")]
     TooLarge {
@@ -151,6 +159,16 @@ pub enum ReadError {
         /// Where in it.
         position: u64,
         /// What was seen.
+        detail: String,
+    },
+    /// A batch in memory, some of whose records are deleted, can't be taken apart.
+    #[error("the batch at {base} of partition {partition} can't be decoded: {detail}")]
+    Undecodable {
+        /// The partition.
+        partition: PartitionId,
+        /// The batch's first offset.
+        base: Offset,
+        /// What is wrong.
         detail: String,
     },
     /// The operating system refused.

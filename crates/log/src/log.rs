@@ -20,6 +20,7 @@ use crate::error::{AppendError, OpenError, Poisoned};
 use crate::open::{self, RecoveryReport};
 use crate::partition::Partition;
 use crate::partition::core::Core;
+use crate::partition::memory::MemoryBudget;
 use crate::partitions::Partitions;
 use crate::queue::{Queue, Waiting, WaitingEntry, Wake};
 use crate::segment::store::SegmentStore;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub queue: Queue,
     pub durability: Arc<Durability>,
     pub tail: Tail,
+    pub memory: Arc<MemoryBudget>,
     pub wal_files: WalFiles,
     pub segments: SegmentStore,
     pub partitions: Partitions,
@@ -175,6 +177,12 @@ impl Log {
         self.shared.queue.wake_writer();
     }
 
+    /// Memory for partitions that are [held in it](Partition::hold_in_memory), bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.shared.config.memory_bytes
+    }
+
     /// Counters and gauges.
     #[must_use]
     pub fn stats(&self) -> LogStats {
@@ -228,6 +236,7 @@ impl Log {
 impl Shared {
     pub(crate) fn submit(self: &Arc<Self>, entry: Entry) -> Result<Lsn, AppendError> {
         let mut frames = Vec::with_capacity(entry.frames.len());
+        let mut in_memory = Vec::new();
         for frame in entry.frames {
             frames.push(match frame {
                 Frame::State { table, shard, change } => {
@@ -241,6 +250,11 @@ impl Shared {
                         if state.closed {
                             return Err(AppendError::Dropped(partition));
                         }
+                        if state.memory.is_some() {
+                            drop(state);
+                            in_memory.push((core, offsets));
+                            continue;
+                        }
                         // What was taken by now stands in front of this entry.
                         ranges::encode(&offsets, state.start, state.next)
                     };
@@ -253,6 +267,13 @@ impl Shared {
                     Waiting::Drop(core)
                 }
             });
+        }
+        // Nobody waits for what is gone after a restart anyway.
+        let delete_in_memory =
+            || in_memory.iter().for_each(|(core, offsets)| core.lock().delete_in_memory(offsets));
+        if frames.is_empty() && !in_memory.is_empty() {
+            delete_in_memory();
+            return Ok(Lsn::ZERO);
         }
         let created: Vec<Arc<Core>> = frames
             .iter()
@@ -274,6 +295,8 @@ impl Shared {
         if pushed.is_err() {
             created.iter().for_each(|core| self.partitions.forget(core));
             dropped.iter().for_each(|core| core.lock().closed = false);
+        } else {
+            delete_in_memory();
         }
         pushed
     }
@@ -451,6 +474,7 @@ impl Shared {
             wal_pending_bytes: self.pending_bytes(),
             queued_bytes: self.queue.bytes(),
             tail_bytes: self.tail.bytes() as u64,
+            memory_bytes: self.memory.used(),
             disk_free_bytes: self.space.free_bytes(),
             disk_full: self.space.is_full(),
             wal_waits: self.queue.is_stuck(),

@@ -21,6 +21,7 @@ use crate::durable::Durability;
 use crate::error::OpenError;
 use crate::log::Shared;
 use crate::partition::core::{Core, State, TailEntry};
+use crate::partition::memory::MemoryBudget;
 use crate::partitions::Partitions;
 use crate::queue::Queue;
 use crate::segment::store::SegmentStore;
@@ -137,6 +138,7 @@ pub(crate) fn open(env: &Env, config: LogConfig, tables: Vec<Arc<dyn Table>>) ->
         queue: Queue::new(last_lsn, config.queue_bytes, entry_limit),
         durability: Arc::new(Durability::starting_at(last_lsn)),
         tail: Tail::new(config.tail_bytes),
+        memory: MemoryBudget::new(config.memory_bytes),
         wal_files,
         segments,
         partitions,

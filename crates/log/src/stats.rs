@@ -47,6 +47,8 @@ pub struct LogStats {
     pub queued_bytes: u64,
     /// Bytes of the tail in memory.
     pub tail_bytes: u64,
+    /// Bytes of partitions that are held in memory, with what they take beside.
+    pub memory_bytes: u64,
     /// Free bytes of the data directory's file system.
     pub disk_free_bytes: u64,
     /// Whether data is refused because of that.

@@ -261,9 +261,7 @@ async fn a_restart_keeps_messages_ids_and_what_consumers_know() {
     drop((soon(batch.next()).await.unwrap().unwrap(), batch, consumer, stream, client));
     process.end().await;
 
-    let next = TempDir::new().unwrap();
-    support::copy(dir.path(), next.path());
-    let process = Process::start(next.path()).await;
+    let process = Process::start(dir.path()).await;
     let client = process.client().await;
     let mut stream = client.get_stream("ORDERS").await.unwrap();
     assert_eq!(stream.info().await.unwrap().state.messages, 3);
@@ -331,5 +329,77 @@ async fn who_asks_the_api_too_much_at_once_is_dropped_and_that_is_told() {
         }
     };
     assert_eq!(soon(answered).await, ["ORDERS"]);
+    process.end().await;
+}
+
+#[tokio::test]
+async fn a_memory_stream_is_empty_after_a_restart_and_gives_no_sequence_twice() {
+    let (dir, process, client) = fixture().await;
+    let config = stream::Config {
+        name: "FAST".to_owned(),
+        subjects: vec!["fast.>".to_owned()],
+        storage: stream::StorageType::Memory,
+        max_messages: 3,
+        allow_direct: true,
+        ..stream::Config::default()
+    };
+    let mut stream = client.create_stream(config).await.unwrap();
+    for expected in 1..=5 {
+        assert_eq!(put(&client, "fast.a", "body").await, expected);
+    }
+    let state = stream.info().await.unwrap().state.clone();
+    // Subject, payload, and 16 bytes for sequence and time.
+    assert_eq!((state.messages, state.bytes, state.first_sequence), (3, 3 * (6 + 4 + 16), 3));
+    assert_eq!(&stream.direct_get(4).await.unwrap().payload[..], b"body");
+    assert!(stream.delete_message(4).await.unwrap());
+    let consumer = workers(&stream).await;
+    let mut batch = consumer.fetch().max_messages(2).messages().await.unwrap();
+    for expected in [3, 5] {
+        let message = soon(batch.next()).await.unwrap().unwrap();
+        assert_eq!(message.info().unwrap().stream_sequence, expected);
+        if expected == 3 {
+            soon(message.double_ack()).await.unwrap();
+        }
+    }
+    drop((batch, consumer, stream));
+    let account = client.query_account().await.unwrap();
+    assert_eq!((account.memory, account.storage), (2 * 26, 0));
+    drop(client);
+    process.end().await;
+
+    let process = Process::start(dir.path()).await;
+    let client = process.client().await;
+    let mut stream = client.get_stream("FAST").await.unwrap();
+    let info = stream.info().await.unwrap().clone();
+    assert_eq!(
+        (info.config.storage, info.state.messages, info.state.bytes),
+        (stream::StorageType::Memory, 0, 0)
+    );
+    assert!(info.state.last_sequence >= 5 && info.state.first_sequence == info.state.last_sequence + 1);
+    let mut consumer: PullConsumer = stream.get_consumer("workers").await.unwrap();
+    let told = consumer.info().await.unwrap();
+    assert_eq!((told.num_ack_pending, told.num_pending), (0, 0));
+    let sequence = put(&client, "fast.b", "after").await;
+    assert_eq!(sequence, info.state.last_sequence + 1);
+    let mut batch = consumer.fetch().max_messages(1).messages().await.unwrap();
+    let message = soon(batch.next()).await.unwrap().unwrap();
+    assert_eq!((&message.payload[..], message.info().unwrap().stream_sequence), (&b"after"[..], sequence));
+    drop((message, batch, consumer, stream, client));
+    process.end().await;
+}
+
+#[tokio::test]
+async fn memory_is_bounded_and_what_is_over_it_is_refused_as_the_reference_does() {
+    let (_dir, process, client) = fixture().await;
+    let config = stream::Config {
+        name: "LARGE".to_owned(),
+        storage: stream::StorageType::Memory,
+        // The default is 1 GiB for all of them.
+        max_bytes: 1 << 40,
+        ..stream::Config::default()
+    };
+    let refused = client.create_stream(config).await.unwrap_err();
+    let refused = format!("{refused:?}");
+    assert!(refused.contains("10028") || refused.contains("MEMORY_RESOURCES"), "{refused}");
     process.end().await;
 }

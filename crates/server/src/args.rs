@@ -13,13 +13,17 @@ Examples:
   duolog topic create orders --partitions 3
   echo hello | duolog produce orders
   duolog consume orders
+  duolog stream create payments --subject 'payments.>'
+  duolog pub payments.eu --jetstream '12 EUR'
+  duolog stream positions payments                 # every reader, of either protocol
 
 Exit codes: 0 done, 1 failed, 64 wrong usage.";
 
 /// An event-streaming broker for Kafka and NATS clients that keeps what it acknowledged
 ///
-/// Without a subcommand it serves, as `duolog serve` does. The other subcommands talk the Kafka protocol to a
-/// running broker, duolog or any other.
+/// Without a subcommand it serves, as `duolog serve` does. The other subcommands talk to a running broker, duolog or any
+/// other: topic, group, produce and consume the Kafka protocol, stream, consumer, kv, pub, sub and request the NATS
+/// protocol.
 #[derive(Debug, Parser)]
 #[command(name = "duolog", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Cli {

@@ -23,6 +23,7 @@ pub fn log_config(config: &Config, give_up_damaged: bool) -> LogConfig {
         checkpoint_bytes: config.wal.checkpoint_bytes.0,
         checkpoint_age: config.wal.checkpoint_age.0,
         tail_bytes: config.tail.memory_bytes.0,
+        memory_bytes: config.streams.memory_bytes.0,
         block_cache_bytes: config.cache.memory_bytes.0,
         max_open_files: config.storage.max_open_files as usize,
         background_bytes_per_second: config.storage.background_bytes_per_second.0,

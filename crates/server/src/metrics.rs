@@ -171,6 +171,7 @@ fn log_samples(samples: &mut Samples, stats: &LogStats) {
         ),
         ("duolog_log_queued_bytes", "Bytes that wait for the WAL.", stats.queued_bytes),
         ("duolog_log_tail_bytes", "Bytes of the newest data kept in memory.", stats.tail_bytes),
+        ("duolog_log_memory_bytes", "Memory that streams with memory storage take.", stats.memory_bytes),
         (
             "duolog_log_disk_free_bytes",
             "Free bytes of the data directory's file system.",

@@ -1,60 +1,28 @@
-"""Checks with nats-py, one line each; exits 1 if any failed."""
+"""Checks with nats-py, one line each; exits 1 if any failed. Started by interop/nats/run, which restarts the server
+when asked on standard output."""
 
 import argparse
 import asyncio
 import json
 import pathlib
-import re
-import signal
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import nats
+import nats.micro
 from nats.errors import NoRespondersError
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 from report import Report  # noqa: E402
 
-READY_SECONDS = 30
-DOUBLE_ACKED = 1000
-ADDRESS = r"^\s*{}\s+(\S+:\d+)\b"
-
 
 class Duolog:
-    """A broker on a directory of its own, which can be killed and started again."""
+    """The command, against the Kafka door of the same broker."""
 
-    def __init__(self, binary):
-        self.binary = binary
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="duolog-nats-"))
-        self.start()
-
-    def start(self):
-        log_path = self.directory / "broker.log"
-        command = [
-            self.binary, "serve", "--data-dir", self.directory / "data",
-            "--kafka-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0",
-        ]
-        with open(log_path, "wb") as log:
-            self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            text = log_path.read_text(errors="replace")
-            found = {door: re.search(ADDRESS.format(door), text, re.MULTILINE) for door in ("kafka", "nats")}
-            if all(found.values()):
-                self.kafka, self.url = found["kafka"].group(1), f"nats://{found['nats'].group(1)}"
-                return
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"duolog doesn't get ready:\n{text[-3000:]}")
-            time.sleep(0.01)
-
-    def restart(self, how):
-        self.process.send_signal(how)
-        self.process.wait(60)
-        self.start()
+    def __init__(self, binary, kafka):
+        self.binary, self.kafka = binary, kafka
 
     def command(self, *arguments, stdin=None):
         done = subprocess.run(
@@ -63,10 +31,11 @@ class Duolog:
             raise RuntimeError(f"duolog {' '.join(map(str, arguments))}: {done.stderr}")
         return done.stdout
 
-    def end(self):
-        self.process.terminate()
-        self.process.wait(60)
-        shutil.rmtree(self.directory, ignore_errors=True)
+
+async def restart(how):
+    print(f"restart {how}", flush=True)
+    answer = await asyncio.to_thread(sys.stdin.readline)
+    expect(answer, "restarted\n", "the answer of interop/nats/run")
 
 
 def expect(found, wanted, what):
@@ -192,58 +161,98 @@ async def objects(nc):
 
 async def both_doors(nc, duolog):
     js = nc.jetstream()
-    await js.add_stream(name="EVENTS", subjects=["events.>"])
-    for number in range(10):
-        await js.publish(f"events.{number}", b"from nats %d" % number, headers={"Trace": str(number)})
-    records = [json.loads(line) for line in duolog.command("consume", "EVENTS", "--until-end", "-o", "jsonl").splitlines()]
-    expect([record["key"] for record in records], [f"events.{number}" for number in range(10)], "keys for Kafka")
-    expect(records[3]["value"], "from nats 3", "a value for Kafka")
-    expect([record["offset"] for record in records], list(range(10)), "offsets for Kafka")
-    duolog.command("produce", "EVENTS", "from kafka", "--key", "events.kafka")
-    message = await js.get_last_msg("EVENTS", "events.kafka")
-    expect((message.seq, message.data), (11, b"from kafka"), "the message for JetStream")
-    return 11
+    for name, root, storage in (("EVENTS", "events", "file"), ("MEMORY", "memory", "memory")):
+        await js.add_stream(name=name, subjects=[f"{root}.>"], storage=storage)
+        for number in range(10):
+            await js.publish(f"{root}.{number}", b"from nats %d" % number, headers={"Trace": str(number)})
+        records = [json.loads(line) for line in duolog.command("consume", name, "--until-end", "-o", "jsonl").splitlines()]
+        expect([record["key"] for record in records], [f"{root}.{number}" for number in range(10)], "keys for Kafka")
+        expect(records[3]["value"], "from nats 3", "a value for Kafka")
+        expect([record["offset"] for record in records], list(range(10)), "offsets for Kafka")
+        duolog.command("produce", name, "from kafka", "--key", f"{root}.kafka")
+        message = await js.get_last_msg(name, f"{root}.kafka")
+        expect((message.seq, message.data), (11, b"from kafka"), "the message for JetStream")
+    return 22
 
 
-async def survives(duolog, number):
-    """Everything acknowledged, ids in their window and confirmed acknowledgements, over kill -9 at once."""
-    nc = await nats.connect(duolog.url, allow_reconnect=False)
-    js = nc.jetstream()
-    name = f"ROUND{number}"
-    await js.add_stream(name=name, subjects=[f"round{number}.*"], retention="workqueue")
-    pending = [await js.publish_async(f"round{number}.m", b"%d" % at, headers={"Nats-Msg-Id": str(at)}) for at in range(DOUBLE_ACKED)]
-    for future in pending:
-        await future
-    pull = await js.pull_subscribe(f"round{number}.*", "worker")
-    taken = await pull.fetch(DOUBLE_ACKED - 100, timeout=10)
-    while len(taken) < DOUBLE_ACKED - 100:
-        taken += await pull.fetch(DOUBLE_ACKED - 100 - len(taken), timeout=10)
-    await asyncio.gather(*(message.ack_sync(timeout=10) for message in taken))
-    duolog.restart(signal.SIGKILL)
-    nc = await nats.connect(duolog.url, allow_reconnect=False)
-    js = nc.jetstream()
-    info = await js.consumer_info(name, "worker")
-    expect((info.num_ack_pending, info.num_pending, info.ack_floor.stream_seq), (0, 100, DOUBLE_ACKED - 100), "the consumer")
-    state = (await js.stream_info(name)).state
-    expect((state.messages, state.last_seq), (100, DOUBLE_ACKED), "the stream")
-    for at in (0, 500, DOUBLE_ACKED - 1):
-        ack = await js.publish(f"round{number}.m", b"again", headers={"Nats-Msg-Id": str(at)})
-        expect((ack.seq, ack.duplicate), (at + 1, True), "an id from before")
-    await nc.close()
-    return DOUBLE_ACKED
+async def services(nc):
+    async def handle(request):
+        if request.data == b"":
+            await request.respond_error("400", "nothing to add")
+        else:
+            await request.respond(str(sum(json.loads(request.data))).encode())
+
+    service = await nats.micro.add_service(nc, name="adder", version="1.0.0")
+    await service.add_endpoint(name="add", subject="math.add", handler=handle)
+    for number in range(5):
+        expect((await nc.request("math.add", json.dumps([number, 2]).encode(), timeout=5)).data, b"%d" % (number + 2), "a sum")
+    expect((await nc.request("math.add", b"", timeout=5)).headers["Nats-Service-Error-Code"], "400", "the service's error")
+    pong = json.loads((await nc.request("$SRV.PING.adder", b"", timeout=5)).data)
+    expect((pong["name"], pong["version"]), ("adder", "1.0.0"), "who answers")
+    stats = json.loads((await nc.request("$SRV.STATS.adder", b"", timeout=5)).data)
+    expect(stats["endpoints"][0]["num_requests"], 6, "its statistics")
+    await service.stop()
+    return 8
+
+
+async def reconnects(url, how):
+    """One connection and its subscriptions, over a restart of the server; nothing acknowledged is lost."""
+    reconnected = asyncio.Event()
+
+    async def note():
+        reconnected.set()
+
+    async def expected(_error):
+        # The default prints a trace for each attempt to connect.
+        pass
+
+    nc = await nats.connect(
+        url, reconnect_time_wait=0.05, max_reconnect_attempts=-1, reconnected_cb=note, error_cb=expected)
+    try:
+        js = nc.jetstream()
+        name = f"OVER_{how.upper()}"
+        await js.add_stream(name=name, subjects=[f"over.{how}.*"])
+        core_subscription = await nc.subscribe(f"alive.{how}")
+        pull = await js.pull_subscribe(f"over.{how}.*", "worker")
+        ordered = await js.subscribe(f"over.{how}.*", ordered_consumer=True, idle_heartbeat=0.5)
+        for number in range(50):
+            await js.publish(f"over.{how}.m", b"%d" % number, headers={"Nats-Msg-Id": str(number)})
+        for message in await pull.fetch(20, timeout=5):
+            await message.ack_sync()
+        expect([int((await ordered.next_msg(5)).data) for _ in range(50)], list(range(50)), "ordered, before the restart")
+        await restart(how)
+        await asyncio.wait_for(reconnected.wait(), 20)
+        await nc.publish(f"alive.{how}", b"yes")
+        expect((await core_subscription.next_msg(10)).data, b"yes", "the subscription after the restart")
+        again = await js.publish(f"over.{how}.m", b"again", headers={"Nats-Msg-Id": "3"})
+        expect((again.seq, again.duplicate), (4, True), "an id from before the restart")
+        for number in range(50, 60):
+            await js.publish(f"over.{how}.m", b"%d" % number)
+        rest = []
+        while len(rest) < 40:
+            for message in await pull.fetch(40 - len(rest), timeout=10):
+                rest.append(int(message.data))
+                await message.ack_sync()
+        expect(rest, list(range(20, 60)), "what the durable consumer gets after the restart")
+        info = await js.consumer_info(name, "worker")
+        expect((info.num_ack_pending, info.num_pending), (0, 0), "what is left for the consumer")
+        expect([int((await ordered.next_msg(20)).data) for _ in range(10)], list(range(50, 60)), "ordered, after the restart")
+        return 160
+    finally:
+        await nc.close()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--duolog", required=True)
-    parser.add_argument("--rounds", type=int, required=True)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--duolog", help="the binary; without it nothing is checked through Kafka")
+    parser.add_argument("--kafka", help="the address of the Kafka door")
     arguments = parser.parse_args()
     report = Report("nats-py")
-    duolog = Duolog(arguments.duolog)
 
     def connected(check, *more):
         async def run():
-            nc = await nats.connect(duolog.url)
+            nc = await nats.connect(arguments.url)
             try:
                 return await asyncio.wait_for(check(nc, *more), 60)
             finally:
@@ -251,24 +260,28 @@ def main():
 
         return lambda: asyncio.run(run())
 
-    try:
-        report.check("core", connected(core))
-        report.check("streams", connected(streams))
-        report.check("consumers", connected(consumers))
-        report.check("key-value", connected(key_values))
-        report.check("objects", connected(objects))
+    report.check("core", connected(core))
+    report.check("services", connected(services))
+    report.check("streams", connected(streams))
+    report.check("consumers", connected(consumers))
+    report.check("key-value", connected(key_values))
+    report.check("objects", connected(objects))
+    duolog = Duolog(arguments.duolog, arguments.kafka) if arguments.duolog else None
+    if duolog:
         report.check("both doors", connected(both_doors, duolog))
-        for number in range(arguments.rounds):
-            report.check(f"kill -9, round {number + 1}", lambda: asyncio.run(survives(duolog, number)))
-        duolog.restart(signal.SIGTERM)
-        report.check("after a clean restart", connected(still_there))
-    finally:
-        duolog.end()
+    for how in ("stop", "kill"):
+        report.check(f"going on over a restart ({how})", lambda: asyncio.run(asyncio.wait_for(reconnects(arguments.url, how), 60)))
+    report.check("what was stored before the restarts", connected(still_there, duolog))
     return 1 if report.failed else 0
 
 
-async def still_there(nc):
+async def still_there(nc, duolog):
     js = nc.jetstream()
+    if duolog:
+        state = (await js.stream_info("MEMORY")).state
+        expect((state.messages, state.first_seq > 11, state.first_seq - state.last_seq), (0, True, 1), "a memory stream")
+        expect(duolog.command("consume", "MEMORY", "--until-end", "-o", "jsonl"), "", "its records for Kafka")
+        expect((await js.publish("memory.a", b"x")).seq, state.first_seq, "its next sequence")
     ack = await js.publish("orders.1", b"again", headers={"Nats-Msg-Id": "id-51"})
     expect((ack.seq, ack.duplicate), (51, True), "an id from before both kinds of restart")
     bucket = await js.key_value("settings")

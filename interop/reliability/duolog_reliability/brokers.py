@@ -117,12 +117,13 @@ class Duolog(Broker):
     def __init__(self, run_directory, binary=None, arguments=(), settings=None, **more):
         super().__init__(run_directory, **more)
         self.binary = str(binary or default_binary())
+        self.nats_port = free_port()
         self.arguments = list(arguments)
         self.settings = SMALL_FILES if settings is None else list(settings)
 
     def command(self):
         words = [self.binary, "serve", "--data-dir", str(self.data), "--kafka-listen", self.address,
-                 "--nats-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", *self.arguments]
+                 "--nats-listen", f"127.0.0.1:{self.nats_port}", "--http-listen", "127.0.0.1:0", *self.arguments]
         for setting in self.settings:
             words += ["--set", setting]
         return words

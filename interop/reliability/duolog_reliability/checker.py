@@ -25,10 +25,14 @@ incarnation; see ``history`` for the operations.
 | topic-lost, topic-resurrected | an acknowledged creation or deletion of a topic didn't last |
 | and, from ``fault`` operations | broker-exit, start-failed, stuck-producer, stuck-consumer, producer-fatal, corrupt-value |
 
+What JetStream's clients see is judged by ``jetstream_rules``, under names that begin with ``js-``.
+
 Not anomalies but counted: ``retry-duplicates`` and ``retry-reorders``, the excused ones.
 """
 
 from collections import Counter, defaultdict
+
+from duolog_reliability.jetstream_rules import JetStreamRules
 
 EXAMPLES_KEPT = 20
 # Producers without idempotence wait 200 ms before a retry, less a fifth that librdkafka varies by.
@@ -80,6 +84,7 @@ class Checker:
         self._topics = {}            # topic -> [state, partitions, incarnation]
         self._dropped = set()        # keys of deleted topics: a late poll or commit of one says nothing
         self._listing = {}           # process -> topics as of the list-topics' invoke
+        self._jetstream = JetStreamRules(self.anomaly, self.info)
         self._i = 0
 
     # -- operations ---------------------------------------------------------------------------------------
@@ -87,6 +92,8 @@ class Checker:
     def feed(self, op):
         """Takes the next operation."""
         self._i = op["i"]
+        if op["f"].startswith("js-"):
+            return self._jetstream.feed(op)
         handler = getattr(self, "_on_" + op["f"].replace("-", "_"), None)
         if handler is None:
             raise ValueError(f"unknown operation {op['f']!r} at {op['i']}")

@@ -18,6 +18,7 @@ A *value* is ``producer.sequence``; sequences of a producer rise.
 | ``create-topic``, ``delete-topic`` | ``{"topic", "incarnation", "partitions"}`` |
 | ``list-topics``  | ``{topic: partitions}`` |
 | ``kill``, ``start``, ``ready`` | the nemesis: ``{"round", …}`` |
+| ``js-…``          | what JetStream's clients do: see ``jetstream_rules`` |
 | ``fault``        | something that is an anomaly by itself: ``{"name", …}`` |
 """
 

@@ -13,7 +13,7 @@ def commit():
     """The commit under test, with ``+`` where the work tree differs from it."""
     def git(*words):
         return subprocess.run(["git", "-C", str(REPO), *words], capture_output=True, text=True).stdout.strip()
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "crates", "interop/reliability", "Cargo.lock")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "crates", "interop/reliability", "interop/nats", "interop/lib", "Cargo.lock")
     return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
 
 

@@ -17,6 +17,7 @@ from duolog_reliability.brokers import CACHE, Duolog, Kafka, StartFailed
 from duolog_reliability.checker import Checker
 from duolog_reliability.consumers import Committer, Member, Names, ReadBack, Tailer
 from duolog_reliability.history import History
+from duolog_reliability.jetstream import JetStreamLoad
 from duolog_reliability.load import PLANS, Plan, ProducerThread
 from duolog_reliability.topics import Admin, Churn
 
@@ -47,6 +48,7 @@ class Run:
         self.generations = []  # newest last: {"n", "keys", "topics"}
         self.producers = []
         self.perm = None
+        self.jetstream = None  # duolog only
         self.tailer = self.committer = self.churn = None
         self.members = []
         self.ready_seconds = 0.3
@@ -70,6 +72,9 @@ class Run:
         self.members = [Member(f"member-{n}", address, "workers", "^(load-|perm)", self.names, history) for n in (0, 1)]
         for thread in [self.churn, *self.members]:
             thread.start()
+        if self.options.broker == "duolog":
+            self.jetstream = JetStreamLoad(f"nats://127.0.0.1:{self.broker.nats_port}", history, self.seed())
+            self.jetstream.start()
 
     def seed(self):
         return self.random.randrange(1 << 32)
@@ -128,7 +133,8 @@ class Run:
 
     def wait_progress(self):
         """Every client must be served again after a restart: a broker that is up but stuck fails the run."""
-        watched = {thread.name: (thread, thread.acked) for thread in [*self.producers, self.perm, self.committer]}
+        watched = [*self.producers, self.perm, self.committer, *([self.jetstream] if self.jetstream else [])]
+        watched = {thread.name: (thread, thread.acked) for thread in watched}
         deadline = time.monotonic() + PROGRESS_TIMEOUT_SECONDS
         while watched and time.monotonic() < deadline and self.broker.process.poll() is None:
             watched = {name: entry for name, entry in watched.items()
@@ -148,6 +154,8 @@ class Run:
             keys = [key for generation in self.generations for key in generation["keys"]] + ["perm@0/0"]
             self.read_counts.append(self.reader.read_all(keys + self.churn.keys()))
             self.admin.list()
+        if self.jetstream:
+            self.jetstream.read()
         self.reader.committed("workers", keys)
         for generation in self.generations:
             self.reader.committed(f"positions-{generation['n']}", generation["keys"])
@@ -159,6 +167,8 @@ class Run:
         self.stop_clients()
         for thread in [self.churn, self.perm, *self.members]:
             thread.join(30)
+        if self.jetstream:
+            self.jetstream.finish()
         self.kill("end")
         self.start(self.options.rounds + 1)
         self.verify()
@@ -213,6 +223,15 @@ def close(run, code):
     return code
 
 
+def jetstream(info):
+    """What JetStream's clients did, if there were any."""
+    if not info.get("js-acked"):
+        return ""
+    return (f"JetStream: {info['js-acked']} messages acknowledged ({info.get('js-duplicates', 0)} as duplicates), "
+            f"{info.get('js-delivered', 0)} delivered, {info.get('js-confirmed', 0)} acknowledgements confirmed, "
+            f"{info.get('js-reads', 0)} whole reads, ")
+
+
 def report(run, name, done, seconds, more=""):
     """Writes results.json, says what was found, and returns the exit code."""
     results = run.history.ask(lambda checker: checker.results())
@@ -232,7 +251,7 @@ def report(run, name, done, seconds, more=""):
     counts = (f"{done} rounds, {info.get('kills', 0)} kills, {info.get('acked', 0)} records acknowledged, "
               f"{info.get('info', 0)} in doubt, {info.get('whole-reads', 0)} whole reads, "
               f"{info.get('commits', 0)} commits, {info.get('topics-created', 0)}/{info.get('topics-deleted', 0)} "
-              f"topics created/deleted, {more}{seconds:.0f} s")
+              f"topics created/deleted, {jetstream(info)}{more}{seconds:.0f} s")
     verdict = {True: "no anomaly", "unknown": "inconclusive: too few sends were acknowledged"}.get(
         results["valid?"], "FAILED: " + ", ".join(f"{name} {n}" for name, n in results["counts"].items()))
     passed = results["valid?"] is True and done == options.rounds

@@ -83,6 +83,27 @@ class Script:
         self.op("v", "ok", "list-topics", topics)
         return self
 
+    def publish(self, identity, seq, duplicate=False, stream="JS_JOBS"):
+        self.op("jp", "invoke", "js-publish", {"stream": stream, "id": identity})
+        self.op("jp", "ok", "js-publish", {"stream": stream, "id": identity, "seq": seq, "duplicate": duplicate})
+        return self
+
+    def deliver(self, identity, seq, number, stream="JS_JOBS", consumer="worker"):
+        self.op("w", "ok", "js-deliver", {"stream": stream, "consumer": consumer, "id": identity, "seq": seq,
+                                          "number": number, "count": 1})
+        return self
+
+    def confirm(self, seq, kind="ok"):
+        self.op("w", "invoke", "js-ack", {"stream": "JS_JOBS", "consumer": "worker", "seq": seq})
+        if kind != "open":
+            self.op("w", kind, "js-ack", {"stream": "JS_JOBS", "consumer": "worker", "seq": seq})
+        return self
+
+    def browse(self, *entries, last, stream="JS_JOBS"):
+        self.op("jr", "invoke", "js-read", {})
+        self.op("jr", "ok", "js-read", {stream: {"last": last, "messages": [list(entry) for entry in entries]}})
+        return self
+
 
 def three(script):
     """Three acknowledged values, all read back."""
@@ -112,6 +133,28 @@ CASES = [
     ("no commit yet", lambda s: s.commit(3, "info").committed(None), []),
     ("topic made, dropped, in doubt", lambda s: s.topic("create-topic").list(x=2).topic("delete-topic").list().topic(
         "create-topic", "info", incarnation=1).list(x=2).list(), []),
+
+    ("JetStream, all is well", lambda s: s.send("a.1", 0).publish("m", 1).publish("n", 2).publish("m", 1, True).deliver(
+        "m", 1, 1).confirm(1).kill().browse((2, "n"), last=2).deliver("n", 2, 4097), []),
+    ("acknowledgement in doubt, took", lambda s: s.send("a.1", 0).publish("m", 1).deliver("m", 1, 1).confirm(
+        1, "open").kill().browse(last=1), []),
+    ("acknowledgement in doubt, did not", lambda s: s.send("a.1", 0).publish("m", 1).deliver("m", 1, 1).confirm(
+        1, "open").kill().browse((1, "m"), last=1).deliver("m", 1, 2), []),
+    ("message lost", lambda s: s.publish("m", 1).publish("n", 2).kill().browse((2, "n"), last=2), ["js-lost-write"]),
+    ("job gone without acknowledgement", lambda s: s.publish("m", 1).deliver("m", 1, 1).kill().browse(last=1),
+     ["js-lost-write"]),
+    ("confirmed acknowledgement undone", lambda s: s.publish("m", 1).deliver("m", 1, 1).confirm(1).kill().browse(
+        (1, "m"), last=1).deliver("m", 1, 2), ["js-lost-ack", "js-undead"]),
+    ("id forgotten", lambda s: s.publish("m", 1).confirm(1).kill().publish("m", 2), ["js-dedup-forgotten"]),
+    ("id forgotten, sequence kept", lambda s: s.publish("m", 1).kill().publish("m", 1), ["js-dedup-forgotten"]),
+    ("sequence used twice", lambda s: s.publish("m", 1).kill().publish("n", 1), ["js-inconsistent"]),
+    ("stream ends too early", lambda s: s.publish("m", 1).publish("n", 2).confirm(2).kill().browse((1, "m"), last=1),
+     ["js-sequence-regression"]),
+    ("delivery number used twice", lambda s: s.publish("m", 1).deliver("m", 1, 1).kill().deliver("m", 1, 1),
+     ["js-number-twice"]),
+    ("delivered too often", lambda s: s.publish("m", 1, stream="JS_EVENTS").deliver("m", 1, 1, "JS_EVENTS", "limited")
+     .deliver("m", 1, 2, "JS_EVENTS", "limited").kill().deliver("m", 1, 3, "JS_EVENTS", "limited"),
+     ["js-delivered-too-often"]),
 
     ("tail lost", lambda s: three(s).kill().read(*FULL[:2]), ["hw-regression", "unseen"]),
     ("tail lost, high watermark kept", lambda s: three(s).kill().read(*FULL[:2], hi=3), ["unseen"]),

@@ -70,6 +70,16 @@ pub enum CreateTopicError {
         /// Its subject.
         subject: String,
     },
+    /// `INVALID_TOPIC_EXCEPTION`: no subject can begin with the name, or those that do are NATS's own;
+    /// `nats.bind=false` makes it all the same.
+    #[error(
+        "topic {name} would take the subjects {name} and {name}.>, which are reserved for NATS itself or have an empty \
+         token; set nats.bind=false to make it without subjects"
+    )]
+    NoSubjects {
+        /// The name asked for.
+        name: String,
+    },
     /// `TOPIC_ALREADY_EXISTS`.
     #[error("topic {name} already exists")]
     Exists {
@@ -204,6 +214,11 @@ pub enum AlterConfigError {
         /// Its subject.
         subject: String,
     },
+    /// `INVALID_CONFIG`: `nats.bind=true`, and no subject can begin with the topic's name.
+    #[error(
+        "the topic can't be bound to its subjects: they are reserved for NATS itself or have an empty token"
+    )]
+    NoSubjects,
     /// `UNKNOWN_TOPIC_OR_PARTITION`.
     #[error("there is no topic {name}")]
     Unknown {

@@ -29,6 +29,7 @@ pub use change::{
     DeleteTopicError, NewPartitions, NewTopic,
 };
 pub use names::{NAME_MAX, NameProblem, check_name};
+pub use streams::TopicWatcher;
 pub use topic::Topic;
 pub(crate) use topic::TopicRecord;
 
@@ -52,6 +53,7 @@ pub struct Catalog {
     index: RwLock<Index>,
     /// Which subjects are whose.
     subjects: RwLock<Matcher<Arc<Stream>, TopicId>>,
+    watcher: RwLock<Option<Arc<dyn TopicWatcher>>>,
     cluster_id: String,
 }
 
@@ -128,8 +130,20 @@ impl Catalog {
         drop(state);
         let index = RwLock::new(index);
         let subjects = RwLock::new(subjects);
-        let cluster_id = base64url(cluster_id);
-        Ok(Self { env, log, settings, defaults, table, context, groups, index, subjects, cluster_id })
+        let (cluster_id, watcher) = (base64url(cluster_id), RwLock::default());
+        Ok(Self {
+            env,
+            log,
+            settings,
+            defaults,
+            table,
+            context,
+            groups,
+            index,
+            subjects,
+            watcher,
+            cluster_id,
+        })
     }
 
     /// The topic of a name.
@@ -351,7 +365,10 @@ impl Catalog {
         if config.max_message_bytes != topic.config.max_message_bytes {
             config.check_message_bytes(self.settings.message_bytes_max, &self.defaults)?;
         }
-        if config.nats_bind && !topic.config.nats_bind && topic.stream.is_none() && can_be_root(name) {
+        if config.nats_bind && !topic.config.nats_bind && topic.stream.is_none() {
+            if !can_be_root(name) {
+                return Err(AlterConfigError::NoSubjects);
+            }
             let overlap = self.subjects.read().overlap_of_root(name);
             if let Some((stream, subject)) = overlap {
                 return Err(AlterConfigError::SubjectsOverlap { stream, subject });

@@ -12,7 +12,8 @@ use crate::config::TopicConfig;
 use crate::partition::TopicShared;
 use crate::streams::matcher::{Found, Matcher, Overlap, can_be_root};
 use crate::streams::{
-    CreateStreamError, Origin, Stream, StreamConfig, StreamConfigError, UpdateStreamError, validate,
+    CreateStreamError, Origin, StorageType, Stream, StreamConfig, StreamConfigError, UpdateStreamError,
+    validate,
 };
 
 /// Has a topic's subjects lead to it.
@@ -34,11 +35,34 @@ pub(super) fn bind(subjects: &mut Matcher<Arc<Stream>, TopicId>, topic: &Topic) 
     }
 }
 
+/// Is told when topics come, change and go: who shows them elsewhere.
+pub trait TopicWatcher: Send + Sync {
+    /// A topic was made or changed. Called under the catalog's lock, in the order of changes: it must not change topics.
+    fn changed(&self, topic: &Arc<Topic>);
+
+    /// A topic was deleted. Called as [`changed`](Self::changed) is.
+    fn deleted(&self, topic: &Topic);
+}
+
 impl Catalog {
+    /// Who is told of all changes from now on.
+    pub fn set_watcher(&self, watcher: Option<Arc<dyn TopicWatcher>>) {
+        // In the order of changes.
+        let _changing = self.table.lock();
+        *self.watcher.write() = watcher;
+    }
+
+    fn watcher(&self) -> Option<Arc<dyn TopicWatcher>> {
+        self.watcher.read().clone()
+    }
+
     /// Puts a topic into what readers look things up in.
     pub(super) fn install(&self, topic: &Arc<Topic>) {
         bind(&mut self.subjects.write(), topic);
         self.index.write().put(topic.clone());
+        if let Some(watcher) = self.watcher() {
+            watcher.changed(topic);
+        }
     }
 
     /// Takes it out.
@@ -50,12 +74,23 @@ impl Catalog {
         }
         drop(subjects);
         self.index.write().remove(topic, lsn);
+        if let Some(watcher) = self.watcher() {
+            watcher.deleted(topic);
+        }
+    }
+
+    /// Whether a topic is bound to the subjects that begin with its name.
+    pub(crate) fn is_bound(&self, topic: &Topic) -> bool {
+        topic.stream.is_none() && self.subjects.read().is_bound(topic.name())
     }
 
     /// Whether a new topic's root is free.
     pub(super) fn check_root(&self, name: &str, config: &TopicConfig) -> Result<(), CreateTopicError> {
-        if !config.nats_bind || !can_be_root(name) {
+        if !config.nats_bind {
             return Ok(());
+        }
+        if !can_be_root(name) {
+            return Err(CreateTopicError::NoSubjects { name: name.to_owned() });
         }
         match self.subjects.read().overlap_of_root(name) {
             None => Ok(()),
@@ -103,6 +138,9 @@ impl Catalog {
             let Overlap { stream, subject, other } = overlap;
             return Err(CreateStreamError::SubjectsOverlap { stream, subject, other });
         }
+        if let Err((asked_bytes, free_bytes)) = self.check_memory(&config) {
+            return Err(CreateStreamError::MemoryExceeded { asked_bytes, free_bytes });
+        }
         let partition = self.log.allocate_partitions(1);
         let record = Arc::new(TopicRecord {
             id: random_id(&self.env),
@@ -137,10 +175,32 @@ impl Catalog {
             let Overlap { stream, subject, other } = overlap;
             return Err(UpdateStreamError::SubjectsOverlap { stream, subject, other });
         }
+        if let Err((asked_bytes, free_bytes)) = self.check_memory(&new) {
+            return Err(UpdateStreamError::MemoryExceeded { asked_bytes, free_bytes });
+        }
         let mut record = TopicRecord::clone(&topic.record);
         record.overrides = kafkas_view(&new);
         record.stream = Some(Arc::new(new));
         Ok(self.submit_stream(&mut state, Arc::new(record), None, Some(&topic))?)
+    }
+
+    /// Whether there is as much memory as a stream in memory wants to reserve by its limit: what it asks for, and what is
+    /// left of what others haven't reserved.
+    fn check_memory(&self, config: &StreamConfig) -> Result<(), (u64, u64)> {
+        let reserves = |config: &StreamConfig| match config.storage {
+            StorageType::Memory => config.max_bytes.unwrap_or(0),
+            StorageType::File => 0,
+        };
+        let asked = reserves(config);
+        if asked == 0 {
+            return Ok(());
+        }
+        let topics = self.topics();
+        let others = topics.iter().filter_map(|topic| topic.stream()).map(|stream| stream.config());
+        let others = others.filter(|other| other.name != config.name);
+        let reserved: u64 = others.map(|other| reserves(&other)).fold(0, u64::saturating_add);
+        let free = self.log.memory_bytes().saturating_sub(reserved);
+        if asked > free { Err((asked, free)) } else { Ok(()) }
     }
 
     /// Queues the entry of a stream's topic and takes it over.

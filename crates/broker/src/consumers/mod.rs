@@ -99,6 +99,15 @@ enum Work {
     Delete(Arc<Consumer>),
 }
 
+impl Drop for Inner {
+    /// The log holds the table, which holds the consumers: they let go of their streams, and so of the log.
+    fn drop(&mut self) {
+        for consumer in self.table.all() {
+            consumer.lock().attached = None;
+        }
+    }
+}
+
 impl std::fmt::Debug for Consumers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Consumers({} streams)", self.0.streams.read().len())
@@ -144,8 +153,11 @@ impl Consumers {
         }
         let of_stream = Arc::new(StreamConsumers::new(source, consumers.clone(), guard));
         self.0.streams.write().insert(partition, of_stream.clone());
+        let first = of_stream.source.state().first_sequence;
         for consumer in &consumers {
-            self.step(&of_stream, consumer, Event::Wake);
+            // What a consumer had in flight can have gone with the stop: all of it, from a stream in memory.
+            let trimmed = consumer.lock().is_trimmed(first).then_some(Event::Trimmed { first });
+            self.step(&of_stream, consumer, trimmed.unwrap_or(Event::Wake));
         }
         of_stream
     }
@@ -185,6 +197,12 @@ impl Consumers {
     #[must_use]
     pub fn of(&self, partition: PartitionId) -> Option<Arc<StreamConsumers>> {
         self.0.streams.read().get(&partition).cloned()
+    }
+
+    /// The streams that have consumers, or had some.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Arc<StreamConsumers>> {
+        self.0.streams.read().values().cloned().collect()
     }
 
     /// A client asks for messages.

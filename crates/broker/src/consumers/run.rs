@@ -89,9 +89,7 @@ impl Consumers {
             for consumer in of_stream.list() {
                 let (wants, is_trimmed) = {
                     let hosted = consumer.lock();
-                    let window = hosted.machine.window();
-                    let lowest = window.in_flight().keys().next();
-                    (hosted.machine.wants_messages(), lowest.is_some_and(|lowest| *lowest < first))
+                    (hosted.machine.wants_messages(), hosted.is_trimmed(first))
                 };
                 if is_trimmed {
                     self.step(&of_stream, &consumer, Event::Trimmed { first });
@@ -110,7 +108,8 @@ impl Consumers {
             let mut hosted = consumer.lock();
             let super::consumer::Hosted { machine, ahead, attached, .. } = &mut *hosted;
             let Some((source, place)) = attached else { return };
-            let sequences = ahead.plan(&**place, machine.window().queue());
+            let window = machine.window();
+            let sequences = ahead.plan(&**place, window.queue().chain(window.first().iter().copied()));
             (source.clone(), sequences)
         };
         let read =

@@ -21,6 +21,8 @@ use crate::streams::{
     ConsumerLimits, Delivery as Next, Message, RetentionPolicy, StreamConfig, StreamState, subject,
 };
 
+mod ahead;
+
 /// A stream in memory that outlives restarts. Everything in it is durable.
 struct FakeStream {
     config: Mutex<StreamConfig>,
@@ -28,6 +30,8 @@ struct FakeStream {
     partition: PartitionId,
     messages: Arc<Mutex<BTreeMap<u64, Message>>>,
     last: Arc<Mutex<u64>>,
+    /// How many messages each read was asked for.
+    reads: Mutex<Vec<usize>>,
 }
 
 impl FakeStream {
@@ -90,13 +94,24 @@ impl Source for Arc<FakeStream> {
             partition: self.partition,
             messages: self.messages.clone(),
             last: self.last.clone(),
+            reads: Mutex::default(),
         };
         Box::new(FakePlace { stream, subjects: subjects.to_vec(), at: Mutex::new(from) })
     }
 
-    fn read<'a>(&'a self, sequences: &'a [Sequence], _bytes_max: usize) -> Reading<'a> {
+    fn read<'a>(&'a self, sequences: &'a [Sequence], bytes_max: usize) -> Reading<'a> {
+        let mut reads = self.reads.lock();
+        reads.push(sequences.len());
+        assert!(reads.len() < 1000, "reads without end");
         let all = self.messages.lock();
-        let found = sequences.iter().filter_map(|sequence| all.get(&sequence.0).cloned()).collect();
+        let (mut found, mut bytes): (Vec<Message>, usize) = (Vec::new(), 0);
+        for message in sequences.iter().filter_map(|sequence| all.get(&sequence.0)) {
+            bytes += message.payload.len();
+            if bytes > bytes_max && !found.is_empty() {
+                break;
+            }
+            found.push(message.clone());
+        }
         Box::pin(std::future::ready(Ok(found)))
     }
 
@@ -282,8 +297,14 @@ impl World {
         let consumers = Consumers::open(sim.env(), log.clone(), table);
         let door = Arc::new(Door::default());
         consumers.set_sink(door.clone());
-        let stream =
-            Arc::new(FakeStream { config: Mutex::new(config), log: log.clone(), partition, messages, last });
+        let stream = Arc::new(FakeStream {
+            config: Mutex::new(config),
+            log: log.clone(),
+            partition,
+            messages,
+            last,
+            reads: Mutex::default(),
+        });
         let of_stream = consumers.attach(Arc::new(stream.clone()));
         consumers.forget_unclaimed();
         Self { sim, log, consumers, stream, of_stream, door }

@@ -27,7 +27,7 @@ pub(super) struct Ahead {
 enum Wanted {
     /// The next ones from the place on.
     Next,
-    /// That one, to be delivered again.
+    /// That one, to be delivered again or out of turn.
     Again(Sequence),
 }
 
@@ -40,18 +40,21 @@ impl Ahead {
         self.messages.remove(&sequence)
     }
 
-    /// What to read now, if anything has to be read.
+    /// What to read now, if anything has to be read. `listed` is what is to be delivered one by one, in that order.
     pub(super) fn plan(
         &mut self,
         place: &dyn Place,
-        queued: impl Iterator<Item = Sequence>,
+        listed: impl Iterator<Item = Sequence>,
     ) -> Vec<Sequence> {
         match self.wanted.take() {
             None => Vec::new(),
             Some(Wanted::Next) => place.ahead(AHEAD_MESSAGES),
             Some(Wanted::Again(sequence)) => {
-                let mut sequences: Vec<Sequence> =
-                    std::iter::once(sequence).chain(queued).take(AHEAD_MESSAGES).collect();
+                // A read ends after so many bytes: nothing may stand before the message that is due.
+                let more = listed
+                    .take(AHEAD_MESSAGES)
+                    .filter(|other| *other > sequence && !self.messages.contains_key(other));
+                let mut sequences: Vec<Sequence> = std::iter::once(sequence).chain(more).collect();
                 sequences.sort_unstable();
                 sequences.dedup();
                 sequences

@@ -229,7 +229,7 @@ impl Partition {
         let _ = self.stream.set(stream);
     }
 
-    /// The stream that it is, if it was made through NATS.
+    /// The stream that it is, if it was made through NATS or asked for there.
     fn stream(&self) -> Option<&Arc<StreamCore>> {
         self.stream.get()
     }

@@ -266,22 +266,32 @@ impl Partition {
         }
         let mut stream = self.stream.get().map(|core| (core, core.lock()));
         let admitted = match &mut stream {
-            Some((core, state)) => Some(core.admit(state, &bytes, context.arrival)?),
-            None => None,
+            Some((core, state)) if !state.of_topic => Some(core.admit(state, &bytes, context.arrival)?),
+            _ => None,
         };
+        // Whoever publishes there through NATS may have to know it before it can be read.
+        let noted = stream.as_ref().is_some_and(|(_, state)| state.tail.is_some()).then(|| bytes.clone());
         let batch = NewBatch {
             bytes: admitted.as_ref().map_or(bytes, |admitted| admitted.bytes.clone()),
             // Checked above: equals the record count, which is at least 1.
-            offset_count: header.last_offset_delta.unsigned_abs() + 1,
+            offset_count: count_of(&header),
             max_timestamp: header.max_timestamp,
             arrival: context.arrival,
         };
         let appended =
             if context.commit_follows { self.log.append_deferred(batch)? } else { self.log.append(batch)? };
         producers.record(&header, appended.base_offset, appended.lsn, now);
-        if let (Some((core, mut state)), Some(admitted)) = (stream, admitted) {
+        if let Some((core, mut state)) = stream {
             let (base_offset, lsn) = (appended.base_offset, appended.lsn);
-            core.produced(&mut state, &admitted, &header, base_offset, lsn, context.arrival);
+            match (admitted, noted) {
+                (Some(admitted), _) => {
+                    core.produced(&mut state, &admitted, &header, base_offset, lsn, context.arrival);
+                }
+                (None, Some(bytes)) => {
+                    state.note_batch(bytes, base_offset, count_of(&header), lsn, context.arrival);
+                }
+                (None, None) => {}
+            }
         }
         drop(producers);
 
@@ -300,6 +310,11 @@ impl Partition {
             duplicate: false,
         })
     }
+}
+
+/// How many offsets a batch takes.
+fn count_of(header: &BatchHeader) -> u32 {
+    header.last_offset_delta.unsigned_abs() + 1
 }
 
 /// All checks that need no state, in Kafka's order, and what the topic wants changed in the bytes.

@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use duolog_log::AppendError;
 use duolog_types::{Lsn, Nanos, Offset, PartitionId, Sequence};
@@ -17,7 +17,8 @@ use super::dedup::Dedup;
 use super::headers::Ttl;
 use super::index::{Entry as Known, Filter, Index};
 use super::timers::Timers;
-use super::{DiscardPolicy, Interest, StreamConfig, StreamState};
+use super::topic::Tail;
+use super::{DiscardPolicy, Interest, StorageType, StreamConfig, StreamState};
 use crate::codec::{CodecError, Reader, Writer};
 
 /// So many deletes wait for one entry of their own, or so long (nanoseconds).
@@ -37,6 +38,10 @@ pub(crate) struct State {
     /// None: a topic's partition that nobody asked for its subjects yet, or (while recovery runs) any stream.
     pub(crate) config: Option<Arc<StreamConfig>>,
     pub(crate) log: Option<duolog_log::Partition>,
+    /// A topic's partition: no limits, its index follows the log, and of it only the dedup window is stored.
+    pub(crate) of_topic: bool,
+    /// A topic's partition: what came since somebody asked for more than readers may see.
+    pub(crate) tail: Option<Tail>,
     pub(crate) index: Index,
     pub(crate) dedup: Dedup,
     /// Id of the last message; empty if it had none.
@@ -44,7 +49,8 @@ pub(crate) struct State {
     /// When single messages expire: nanoseconds and sequence.
     pub(crate) expiries: BinaryHeap<Reverse<(u64, u64)>>,
     pub(crate) cursors: Vec<Option<CursorState>>,
-    pub(crate) interest: Option<Arc<dyn Interest>>,
+    /// Who is asked whether a message is wanted. Weak: whoever it is holds the stream.
+    pub(crate) interest: Option<Weak<dyn Interest>>,
     /// The newest entry that is included.
     pub(crate) as_of: Lsn,
     /// The batch of single records that the newest message may have joined, and when that one's first came.
@@ -170,10 +176,18 @@ impl State {
     fn remember(&mut self, msg_id: &[u8], sequence: u64, time: u64) {
         self.last_msg_id.clear();
         self.last_msg_id.extend_from_slice(msg_id);
-        if !msg_id.is_empty() {
-            let window = self.window();
-            self.dedup.insert(msg_id, sequence, time, window);
+        // A topic's window holds what NATS clients sent: `append` put it there.
+        if !msg_id.is_empty() && !self.of_topic {
+            self.remember_id(msg_id, sequence, time);
         }
+    }
+
+    /// Puts an id into the window.
+    pub(crate) fn remember_id(&mut self, msg_id: &[u8], sequence: u64, time: u64) {
+        let window = self.window();
+        self.dedup.expire(time, window);
+        self.dedup.insert(msg_id, sequence, time, window);
+        self.dirty = true;
     }
 
     /// The dedup window, nanoseconds.
@@ -243,6 +257,17 @@ impl State {
         }
     }
 
+    /// Whether its messages are in memory only.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.storage == StorageType::Memory)
+    }
+
+    /// Whether anybody wants a message of this subject.
+    pub(crate) fn is_wanted(&self, subject: &str) -> bool {
+        let interest = self.interest.as_ref().and_then(Weak::upgrade);
+        interest.is_some_and(|interest| interest.wants(subject))
+    }
+
     /// Whether a message of `bytes` may be stored where new ones are refused at a limit.
     pub(crate) fn refusal(
         &mut self,
@@ -301,6 +326,8 @@ impl State {
 
     /// Tells the log what is gone here, if it is much or `now`.
     pub(crate) fn flush(&mut self, now: bool) -> Result<(), AppendError> {
+        // What is in memory is free when the log knows.
+        let now = now || self.is_in_memory();
         if self.evicted.is_empty() || (!now && self.evicted.len() < EVICTIONS_MAX) {
             return Ok(());
         }

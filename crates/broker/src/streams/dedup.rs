@@ -176,6 +176,12 @@ impl Dedup {
         Ok(())
     }
 
+    /// The newest sequence that an id was remembered for; 0 if there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        let newest = |bucket: &Bucket| bucket.ids.last().map(|seen| seen.sequence);
+        self.buckets.iter().rev().find_map(newest).unwrap_or(0)
+    }
+
     /// How many ids are remembered.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -152,6 +152,14 @@ pub enum CreateStreamError {
         /// The limit.
         limit: u32,
     },
+    /// 10028 (`insufficient memory resources available`).
+    #[error("{asked_bytes} bytes of memory are asked for, {free_bytes} are left to be reserved")]
+    MemoryExceeded {
+        /// What was asked for.
+        asked_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
+    },
     /// 10049 (`stream create failed`).
     #[error(transparent)]
     Log(#[from] AppendError),
@@ -176,6 +184,14 @@ pub enum UpdateStreamError {
         /// The subject that is there.
         other: String,
     },
+    /// 10028 (`insufficient memory resources available`).
+    #[error("{asked_bytes} bytes of memory are asked for, {free_bytes} are left to be reserved")]
+    MemoryExceeded {
+        /// What was asked for.
+        asked_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
+    },
     /// 10069 (`change to limits violates consumers: {names}`).
     #[error("change to limits violates consumers: {}", consumers.join(", "))]
     LimitsViolated {
@@ -193,7 +209,7 @@ pub enum DeleteStreamError {
     /// 10059 (`stream not found`).
     #[error("stream not found")]
     NotFound,
-    /// 10067 (`stream delete failed`): the stream is one of several partitions of a topic; deleting it would delete
+    /// 10050 (`stream delete failed`): the stream is one of several partitions of a topic; deleting it would delete
     /// the others too.
     #[error("the stream is one of {partitions} partitions of topic {topic}: delete the topic")]
     OneOfSeveral {
@@ -202,7 +218,7 @@ pub enum DeleteStreamError {
         /// How many it has.
         partitions: usize,
     },
-    /// 10067.
+    /// 10050.
     #[error(transparent)]
     Log(#[from] AppendError),
 }
@@ -281,13 +297,17 @@ pub enum PublishError {
     /// 10077 (`maximum messages per subject exceeded`).
     #[error("maximum messages per subject exceeded")]
     MaxMessagesPerSubject,
+    /// 10077: a condition on a subject, or on the last message's id, and the topic's subjects aren't all known yet; they
+    /// are being read. The next attempt finds them.
+    #[error("the topic's subjects are still being read, try again")]
+    NotIndexed,
     /// The subject isn't one of the stream's (it was looked up before an update): nobody listens there any more.
     #[error("subject {subject:?} is not one of the stream's")]
     NotOurs {
         /// The subject.
         subject: String,
     },
-    /// 10077 with the log's own text; after [`AppendError::Dropped`] the stream is gone.
+    /// 10077 with the log's own text; [`AppendError::MemoryFull`] is 10023 (`insufficient resources`); after [`AppendError::Dropped`] the stream is gone.
     #[error(transparent)]
     Log(#[from] AppendError),
 }

@@ -66,6 +66,13 @@ impl<'a> Asked<'a> {
     }
 }
 
+impl Asked<'_> {
+    /// Whether what is asked can only be answered by who knows every message: by the index.
+    pub(crate) fn asks_for_messages(&self) -> bool {
+        self.expected_last_subject_sequence.is_some() || self.expected_last_msg_id.is_some()
+    }
+}
+
 /// When a message says that it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ttl {

@@ -91,6 +91,10 @@ impl<S: Clone, T: Clone> Matcher<S, T> {
         self.roots.insert(root.clone(), topic);
     }
 
+    pub(crate) fn is_bound(&self, root: &str) -> bool {
+        self.roots.contains_key(root)
+    }
+
     pub(crate) fn unbind(&mut self, root: &str) {
         self.roots.remove(root);
     }

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use duolog_types::{Lsn, Nanos, Sequence};
 
+use super::StorageType;
+
 /// A header of a message that is published: name and value. A null value comes from Kafka only.
 pub type HeaderRef<'a> = (&'a [u8], Option<&'a [u8]>);
 
@@ -61,7 +63,11 @@ pub fn header_block_bytes<'a>(headers: impl IntoIterator<Item = (usize, usize)> 
 
 /// JetStream's size of a stored message: what `max_bytes` and `state.bytes` count.
 #[must_use]
-pub fn record_bytes(subject: usize, headers: usize, payload: usize) -> u64 {
+pub fn record_bytes(storage: StorageType, subject: usize, headers: usize, payload: usize) -> u64 {
+    if storage == StorageType::Memory {
+        // Beside the message, its sequence and its time.
+        return (subject + headers + payload + 16) as u64;
+    }
     let headers = if headers == 0 { 0 } else { 4 + headers };
     (22 + subject + headers + payload + 8) as u64
 }

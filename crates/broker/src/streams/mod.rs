@@ -37,14 +37,15 @@ mod stream;
 pub mod subject;
 pub(crate) mod table;
 pub(crate) mod timers;
+mod topic;
 pub(crate) mod validate;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use duolog_record::partition_for_key;
-use duolog_types::{Lsn, Nanos, PartitionId};
+use duolog_types::{Lsn, Nanos, PartitionId, TopicId};
 use parking_lot::RwLock;
 
 pub use config::{
@@ -186,6 +187,33 @@ impl Streams {
         of_topics.entry(partition.id()).or_insert_with(open).clone()
     }
 
+    /// Opens the partitions of topics of which recovery found something: from here on checkpoints store it.
+    pub(crate) fn reopen(&self) {
+        let waiting = self.context.streams.unopened();
+        let opened: Vec<_> =
+            self.of_partitions(&waiting).iter().map(|stream| stream.partition().id()).collect();
+        for gone in waiting.iter().filter(|id| !opened.contains(id)) {
+            self.context.streams.forget(*gone);
+        }
+    }
+
+    /// The streams that these partitions are.
+    pub(crate) fn of_partitions(&self, wanted: &[PartitionId]) -> Vec<Arc<Stream>> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let wanted: HashSet<PartitionId> = wanted.iter().copied().collect();
+        let mut found = Vec::with_capacity(wanted.len());
+        for topic in self.catalog.topics() {
+            for (index, partition) in topic.partitions().iter().enumerate() {
+                if wanted.contains(&partition.id()) {
+                    found.push(self.stream(&topic, index));
+                }
+            }
+        }
+        found
+    }
+
     /// The newest change of which streams there are: a reply that shows that (or that one is missing) waits for it.
     #[must_use]
     pub fn changed(&self) -> Lsn {
@@ -247,12 +275,36 @@ impl Streams {
     pub fn match_subject(&self, subject: &str) -> Option<Arc<Stream>> {
         match self.catalog.find_subject(subject)? {
             Found::Stream(stream) => Some(stream),
-            Found::Topic(id) => {
-                let topic = self.catalog.topic_by_id(id)?;
-                let index = partition_of(&topic, subject);
-                Some(self.stream(&topic, index))
-            }
+            Found::Topic(id) => self.partition_for(id, subject),
         }
+    }
+
+    /// The subjects that lead to a topic: its stream's, or those that begin with its name, if it is bound to them.
+    #[must_use]
+    pub fn subjects_of(&self, topic: &Topic) -> Vec<String> {
+        match topic.stream() {
+            Some(stream) => stream.config().subjects.clone(),
+            None if self.catalog.is_bound(topic) => {
+                vec![topic.name().to_string(), format!("{}.>", topic.name())]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The partition of topic `id` that a literal subject's key picks; none if the subject isn't (or isn't any more)
+    /// that topic's but another's, whose root is longer.
+    #[must_use]
+    pub fn match_topic(&self, id: TopicId, subject: &str) -> Option<Arc<Stream>> {
+        match self.catalog.find_subject(subject)? {
+            Found::Topic(found) if found == id => self.partition_for(id, subject),
+            _ => None,
+        }
+    }
+
+    fn partition_for(&self, id: TopicId, subject: &str) -> Option<Arc<Stream>> {
+        let topic = self.catalog.topic_by_id(id)?;
+        let index = partition_of(&topic, subject);
+        Some(self.stream(&topic, index))
     }
 }
 

@@ -161,6 +161,11 @@ fn plan(
     if config.sealed {
         return Err("the stream is sealed");
     }
+    if record.key.is_none() {
+        return Err(
+            "the record has no key: a stream's key is the message's subject, and this stream needs one",
+        );
+    }
     let seen = Seen::of(record, &Root::Empty)
         .ok_or("the record's key is the message's subject: it must be a valid subject without wildcards")?;
     if !config.subjects.iter().any(|pattern| subject::matches(pattern, &seen.subject)) {
@@ -191,9 +196,8 @@ fn plan(
     if config.max_msg_size.is_some_and(|limit| size > limit as usize) {
         return Err("message size exceeds maximum allowed");
     }
-    let bytes = record_bytes(seen.subject.len(), asked.block_bytes, seen.payload.len());
-    let unwanted = config.retention == RetentionPolicy::Interest
-        && !state.interest.as_ref().is_some_and(|interest| interest.wants(&seen.subject));
+    let bytes = record_bytes(config.storage, seen.subject.len(), asked.block_bytes, seen.payload.len());
+    let unwanted = config.retention == RetentionPolicy::Interest && !state.is_wanted(&seen.subject);
     if !unwanted {
         added.refusal(state, config, &seen.subject, bytes, rollup)?;
     }

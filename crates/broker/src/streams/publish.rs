@@ -10,7 +10,9 @@ use super::core::{State, Stored, StreamCore, nanos};
 use super::headers::{self, Asked, Ttl};
 use super::mapping::{self, Root};
 use super::message::{HeaderRef, record_bytes};
-use super::{Origin, PubAck, Publish, PublishError, RetentionPolicy, StreamConfig, subject};
+use super::{
+    Origin, PubAck, Publish, PublishError, RetentionPolicy, StorageType, StreamConfig, subject, topic,
+};
 
 /// The largest header block: 64 KiB less one.
 const HEADERS_MAX: usize = u16::MAX as usize;
@@ -81,6 +83,12 @@ impl Target<'_> {
             return Err(PublishError::Sealed);
         }
         if !message.headers.is_empty() {
+            if self.origin == Origin::Kafka
+                && asked.asks_for_messages()
+                && !topic::know_all(self.core, state, self.root, self.name)
+            {
+                return Err(PublishError::NotIndexed);
+            }
             check_expected(state, &config, self.name, message.subject, &asked)?;
             if let Some(id) = asked.msg_id {
                 let window = state.window();
@@ -97,9 +105,7 @@ impl Target<'_> {
         }
         let rollup = check_rollup(&config, &asked)?;
         check_size(&config, asked.block_bytes, message.payload.len())?;
-        if config.retention == RetentionPolicy::Interest
-            && !state.interest.as_ref().is_some_and(|interest| interest.wants(message.subject))
-        {
+        if config.retention == RetentionPolicy::Interest && !state.is_wanted(message.subject) {
             return self.store_nothing(state, message, &asked, rollup);
         }
         let ttl = match asked.ttl {
@@ -149,12 +155,13 @@ impl Target<'_> {
         ttl: Ttl,
         rollup: Rollup,
     ) -> Result<PubAck, PublishError> {
-        let bytes = record_bytes(message.subject.len(), asked.block_bytes, message.payload.len());
+        let storage = state.config.as_ref().map_or(StorageType::File, |config| config.storage);
+        let bytes = record_bytes(storage, message.subject.len(), asked.block_bytes, message.payload.len());
         if let Some(refusal) = state.refusal(message.subject, bytes, rollup != Rollup::No) {
             return Err(refusal);
         }
         let (sequence, lsn, time) = self.append_record(state, message)?;
-        state.put(&Stored {
+        let stored = Stored {
             sequence: sequence.0,
             subject: message.subject,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
@@ -162,7 +169,13 @@ impl Target<'_> {
             msg_id: asked.msg_id.unwrap_or_default(),
             ttl,
             is_marker: asked.is_marker,
-        });
+        };
+        if self.origin == Origin::Kafka {
+            // No limits to keep, and the index follows the log.
+            state.note_message(&stored, lsn);
+            return Ok(PubAck { sequence, duplicate: false, lsn });
+        }
+        state.put(&stored);
         state.enforce_limits(Some(message.subject));
         state.roll_up(rollup, message.subject, sequence.0);
         // What a rollup purges is told with it; what limits let go waits for more of it.
@@ -196,7 +209,7 @@ impl Target<'_> {
         })?;
         // A record that joined a batch has that one's arrival, and its own to the millisecond (design §4).
         let first = match state.joined {
-            Some((lsn, first)) if lsn == appended.lsn => first,
+            Some((lsn, first)) if lsn == appended.lsn && !state.is_in_memory() => first,
             _ => message.arrival,
         };
         state.joined = Some((appended.lsn, first));
@@ -289,7 +302,7 @@ fn check_expected(
         (None, Some(_)) => return Err(PublishError::ExpectedSubjectWithoutSequence),
         (None, None) => {}
     }
-    let last = state.index.last();
+    let last = state.newest_sequence();
     if asked.expected_last_sequence.is_some_and(|expected| number(expected) != last) {
         return Err(PublishError::WrongLastSequence { last: Sequence(last) });
     }

@@ -24,6 +24,7 @@ impl Stream {
     /// # Errors
     /// See [`GetError`]. [`GetError::NotFound`] waits for [`Stream::changed`]; what was found is durable.
     pub async fn get(&self, query: GetQuery<'_>) -> Result<Message, GetError> {
+        self.ready().await;
         let found = {
             let mut state = self.lock();
             state.locate(query).ok_or(GetError::NotFound)?
@@ -38,6 +39,7 @@ impl Stream {
     /// # Errors
     /// See [`GetError`].
     pub async fn get_batch(&self, query: BatchQuery<'_>) -> Result<Batch, GetError> {
+        self.ready().await;
         let (wanted, pending, up_to, lsn) = {
             let mut state = self.lock();
             let patterns: Vec<String> = query.subject.map(str::to_owned).into_iter().collect();
@@ -74,6 +76,7 @@ impl Stream {
     /// # Errors
     /// See [`GetError`].
     pub async fn get_last_of_each(&self, query: MultiQuery<'_>) -> Result<Batch, GetError> {
+        self.ready().await;
         let (wanted, pending, up_to, lsn) = {
             let mut state = self.lock();
             let patterns: Vec<String> = query.subjects.iter().map(|subject| (*subject).to_owned()).collect();
@@ -281,44 +284,4 @@ impl State {
         }
         self.index.skip_to(first - 1);
     }
-}
-
-/// Takes over what became readable of a topic's partition since the last time: its index follows the log. What fell out
-/// of the log's memory is read from the disk, by whoever asked.
-pub(super) fn catch_up(state: &mut State, root: &Root, name: &str) {
-    let Some(log) = state.log.clone() else { return };
-    state.catch_up_with_start(log.start());
-    let end = log.high_watermark();
-    while Sequence(state.index.last()).next().offset() < end {
-        let from = Sequence(state.index.last()).next().offset();
-        let spec = ReadSpec { from, up_to: end, max_bytes: 1 << 20, at_least_one: true };
-        let chunk = match log.read(spec) {
-            Ok(Read::Ready(chunk)) => Ok(chunk),
-            Ok(Read::NeedsDisk(cold)) => cold.run(),
-            Err(error) => Err(error),
-        };
-        let chunk = match chunk {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                tracing::warn!(stream = name, %error, "a topic's subjects can't be read");
-                return;
-            }
-        };
-        let mut arrivals = chunk.arrivals.iter();
-        for run in &chunk.runs {
-            for batch in split(run) {
-                let Ok((_, batch)) = batch else { continue };
-                let arrival = *arrivals.next().unwrap_or(&Nanos(0));
-                if let Err(error) = super::table::replay(state, arrival, &batch, root) {
-                    tracing::warn!(stream = name, error, "a topic's records can't be read");
-                }
-            }
-        }
-        let next = Sequence::from(chunk.next_offset).0 - 1;
-        if next <= state.index.last() && chunk.runs.is_empty() {
-            return;
-        }
-        state.index.skip_to(next);
-    }
-    state.as_of = duolog_types::Lsn::ZERO;
 }

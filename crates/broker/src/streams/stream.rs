@@ -1,7 +1,7 @@
 //! The handle on one stream.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use duolog_log::{AppendError, Entry, Watch, WatchGuard};
 use duolog_types::{Lsn, Nanos, Offset, Sequence};
@@ -12,7 +12,9 @@ use super::core::{State, StreamCore, nanos};
 use super::index::Filter;
 use super::mapping::Root;
 use super::publish::Target;
-use super::{Cursor, DeleteMessageError, Message, PubAck, Publish, PublishError, PurgeError, StreamConfig};
+use super::{
+    Cursor, DeleteMessageError, Message, PubAck, Publish, PublishError, PurgeError, StorageType, StreamConfig,
+};
 use crate::Partition;
 use crate::catalog::TopicRecord;
 use crate::partition::PartitionContext;
@@ -180,11 +182,10 @@ impl Stream {
         origin: Origin,
         context: &PartitionContext,
     ) -> Arc<Self> {
-        let core = match origin {
-            Origin::Nats => context.streams.open(partition.id()),
-            // Built of the log when it is asked for.
-            Origin::Kafka => Arc::new(StreamCore::new(partition.id(), context.streams.timers().clone())),
-        };
+        let core = context.streams.open(partition.id(), config.storage);
+        if origin == Origin::Nats && config.storage == StorageType::Memory {
+            partition.log().hold_in_memory();
+        }
         let root = match origin {
             Origin::Nats => Root::Empty,
             Origin::Kafka => Root::Topic(record.name.clone()),
@@ -200,9 +201,7 @@ impl Stream {
             clock: context.clock.clone(),
         };
         stream.attach(config);
-        if origin == Origin::Nats {
-            partition.set_stream(stream.core.clone());
-        }
+        partition.set_stream(stream.core.clone());
         Arc::new(stream)
     }
 
@@ -214,6 +213,8 @@ impl Stream {
         state.config = Some(config.clone());
         state.index.starts_at(config.first_seq.max(1));
         if self.origin == Origin::Kafka {
+            // Its index is built of the log when somebody asks.
+            state.of_topic = true;
             return;
         }
         // A crash can have come between the stream's entry and this.
@@ -248,7 +249,7 @@ impl Stream {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.core.lock();
         if self.origin == Origin::Kafka {
-            super::read::catch_up(&mut state, &self.root, &self.name);
+            super::topic::catch_up_now(&mut state, &self.root, &self.name);
         }
         state
     }
@@ -449,8 +450,8 @@ impl Stream {
         Ok(lsn)
     }
 
-    /// Who is asked whether a message is wanted. Nobody: none is.
-    pub fn set_interest(&self, interest: Option<Arc<dyn Interest>>) {
+    /// Who is asked whether a message is wanted. Nobody, or gone: none is.
+    pub fn set_interest(&self, interest: Option<Weak<dyn Interest>>) {
         self.core.lock().interest = interest;
     }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! shard      version · partition · part · body
-//! part       0 head · 1 columns n · 2 live n · 3 subjects n   (index)
+//! part       (of a topic's partition only 16: its index follows the log)
+//!            0 head · 1 columns n · 2 live n · 3 subjects n   (index)
 //!            16 bucket n (dedup) · 17 last message id · 18 offsets that are gone here and not yet in the log
 //! ```
 
@@ -19,6 +20,7 @@ use duolog_types::{Lsn, Nanos, Offset, PartitionId, Sequence};
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 
+use super::StorageType;
 use super::core::{State, Stored, StreamCore, nanos};
 use super::headers::{self, Asked, Ttl};
 use super::index::Piece;
@@ -139,8 +141,13 @@ impl StreamsTable {
         Self { catalog, timers, inner: Mutex::default() }
     }
 
-    /// The stream of a partition, as recovery left it; a new one knows nothing. From here on the caller keeps it alive.
-    pub(crate) fn open(&self, partition: PartitionId) -> Arc<StreamCore> {
+    /// The stream of a partition, as recovery left it; a new one, and one in memory, knows nothing. From here on the
+    /// caller keeps it alive.
+    pub(crate) fn open(&self, partition: PartitionId, storage: StorageType) -> Arc<StreamCore> {
+        if storage == StorageType::Memory {
+            // It may have been stored by a version that kept it on disk.
+            self.forget(partition);
+        }
         let core = self.recovering(partition);
         let mut inner = self.inner.lock();
         inner.recovered.remove(&partition);
@@ -154,8 +161,9 @@ impl StreamsTable {
         inner.recovered.entry(partition).or_insert_with(new).clone()
     }
 
-    pub(crate) fn timers(&self) -> &Arc<Timers> {
-        &self.timers
+    /// What recovery left and nobody opened yet: partitions of topics that NATS clients published to.
+    pub(crate) fn unopened(&self) -> Vec<PartitionId> {
+        self.inner.lock().recovered.keys().copied().collect()
     }
 
     /// Lets go of a deleted stream.
@@ -235,9 +243,16 @@ impl Table for StreamsTable {
     }
 
     fn apply_batch(&self, partition: PartitionId, base_offset: Offset, arrival: Nanos, batch: &[u8]) {
-        let Some(core) = self.replaying(partition) else { return };
+        let Some(core) = self.replaying(partition) else {
+            // A topic's partition: what NATS clients published has ids perhaps.
+            let ids = super::topic::ids_of(arrival, batch);
+            if !ids.is_empty() && !duolog_env::seeded_bug("dedup_forgotten") {
+                self.recovering(partition).lock().recover_ids(ids);
+            }
+            return;
+        };
         let mut state = core.lock();
-        if let Err(error) = replay(&mut state, arrival, batch, &Root::Empty) {
+        if let Err(error) = replay(&mut state, arrival, batch) {
             // The log checked it when it was appended and now again; it isn't ours to stop recovery.
             tracing::error!(%partition, %base_offset, error, "recovery met a batch whose records can't be read");
         }
@@ -265,6 +280,11 @@ impl Table for StreamsTable {
                 .map(|(_, part)| *part)
                 .collect();
             let mut state = core.lock();
+            if state.is_in_memory() {
+                // Nothing of it is stored.
+                (state.dirty, _) = (false, state.take_changed());
+                continue;
+            }
             if !state.dirty && again.is_empty() {
                 continue;
             }
@@ -315,14 +335,21 @@ impl Table for StreamsTable {
 
 impl State {
     fn take_changed(&mut self) -> (Vec<Part>, Vec<Part>) {
-        let (changed, gone) = self.index.take_changed();
         let (buckets, gone_buckets) = self.dedup.take_changed();
+        if self.of_topic {
+            let (buckets, gone) = (buckets.into_iter(), gone_buckets.into_iter());
+            return (buckets.map(Part::Bucket).collect(), gone.map(Part::Bucket).collect());
+        }
+        let (changed, gone) = self.index.take_changed();
         let changed = changed.into_iter().map(Part::Index).chain(buckets.into_iter().map(Part::Bucket));
         let gone = gone.into_iter().map(Part::Index).chain(gone_buckets.into_iter().map(Part::Bucket));
         (changed.chain([Part::LastId, Part::Evicted]).collect(), gone.collect())
     }
 
     fn has(&self, part: Part) -> bool {
+        if self.of_topic {
+            return matches!(part, Part::Bucket(number) if self.dedup.has(number));
+        }
         match part {
             Part::Index(piece) => self.index.has(piece),
             Part::Bucket(number) => self.dedup.has(number),
@@ -332,19 +359,34 @@ impl State {
 }
 
 /// Takes over the records of a batch that the index doesn't have.
-pub(crate) fn replay(state: &mut State, arrival: Nanos, batch: &[u8], root: &Root) -> Result<(), String> {
+fn replay(state: &mut State, arrival: Nanos, batch: &[u8]) -> Result<(), String> {
     let header = BatchHeader::parse(batch).map_err(|error| error.to_string())?;
-    let batch = Bytes::copy_from_slice(batch);
-    for record in records(&batch, DECODE).map_err(|error| error.to_string())? {
+    replay_at(state, arrival, &Bytes::copy_from_slice(batch), &Root::Empty, header.base_offset)
+}
+
+/// The same, of a batch that stands (or will stand) at `base_offset`, whatever it says itself.
+pub(crate) fn replay_at(
+    state: &mut State,
+    arrival: Nanos,
+    batch: &Bytes,
+    root: &Root,
+    base_offset: Offset,
+) -> Result<(), String> {
+    let header = BatchHeader::parse(batch).map_err(|error| error.to_string())?;
+    let last = Sequence::from(base_offset.plus(i64::from(header.last_offset_delta))).0;
+    if header.is_control() {
+        state.index.skip_to(last);
+        return Ok(());
+    }
+    for record in records(batch, DECODE).map_err(|error| error.to_string())? {
         let record = record.map_err(|error| error.to_string())?;
-        let sequence = Sequence::from(record.offset).0;
+        let sequence = Sequence::from(base_offset.plus(record.offset.0 - header.base_offset.0)).0;
         if sequence <= state.index.last() {
             continue;
         }
         let time = nanos(message_time(arrival, header.base_timestamp.0, record.timestamp.0));
         replay_record(state, &record, sequence, time, root);
     }
-    let last = Sequence::from(header.base_offset.plus(i64::from(header.last_offset_delta))).0;
     state.index.skip_to(last);
     Ok(())
 }
@@ -356,7 +398,8 @@ fn replay_record(state: &mut State, record: &duolog_record::Record, sequence: u6
         return;
     };
     let asked = Asked::read(seen.headers.iter().map(|(name, value)| (&name[..], value.as_deref())));
-    let bytes = record_bytes(seen.subject.len(), asked.block_bytes, seen.payload.len());
+    // What is replayed is on disk.
+    let bytes = record_bytes(StorageType::File, seen.subject.len(), asked.block_bytes, seen.payload.len());
     let msg_id = asked.msg_id.unwrap_or_default();
     state.put(&Stored {
         sequence,
@@ -364,10 +407,13 @@ fn replay_record(state: &mut State, record: &duolog_record::Record, sequence: u6
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         time,
         msg_id: if duolog_env::seeded_bug("dedup_forgotten") { &[] } else { msg_id },
-        ttl: asked.ttl.and_then(headers::parse_ttl).unwrap_or(Ttl::None),
+        // A topic is no stream with rules of its own: what Kafka put there stays.
+        ttl: match root {
+            Root::Empty => asked.ttl.and_then(headers::parse_ttl).unwrap_or(Ttl::None),
+            Root::Topic(_) => Ttl::None,
+        },
         is_marker: asked.is_marker,
     });
-    // A topic is no stream with rules of its own: what Kafka put there stays.
     if *root == Root::Empty
         && let Some(rollup) = Rollup::read(asked.rollup)
     {

@@ -1,6 +1,7 @@
 //! What the broker's tests share: a small broker that its test drives, batches, reading everything back.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, reason = "each test binary uses its part")]
 
+pub mod door;
 pub mod groups;
 
 use std::future::Future;

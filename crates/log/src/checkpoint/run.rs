@@ -346,7 +346,7 @@ impl Checkpointer {
         new_names: &mut BTreeSet<PathBuf>,
         undo: &mut Vec<Undo>,
     ) -> Result<Written, CheckpointError> {
-        let (entries, segments, start, seal_bytes, dead) = {
+        let (entries, segments, start, seal_bytes, dead, in_memory) = {
             let mut state = core.lock();
             let drained = state.tail.iter().take_while(|entry| entry.lsn <= cut).count();
             // What comes later lists the partition anew; what is left behind the cut, at once.
@@ -361,10 +361,12 @@ impl Checkpointer {
             };
             let range = entries.first().zip(entries.last());
             let dead = range.map(|(first, last)| state.dead.view(first.base, last.end)).unwrap_or_default();
-            (entries, state.segments.clone(), state.start, seal_bytes, dead)
+            (entries, state.segments.clone(), state.start, seal_bytes, dead, state.memory.is_some())
         };
         // What died since it was appended isn't written a second time.
-        let is_dead = |entry: &TailEntry| entry.end <= start || dead.covers(entry.base, entry.end);
+        // And of a partition in memory nothing stands in the WAL but how far its offsets go: the border says that.
+        let is_dead =
+            |entry: &TailEntry| in_memory || entry.end <= start || dead.covers(entry.base, entry.end);
         let drained = entries.len();
         if entries.iter().all(is_dead) {
             return Ok(Written { core: core.clone(), drained, segments, garbage: Vec::new() });

@@ -57,11 +57,14 @@ impl Partition {
 
     fn append_and(&self, batch: NewBatch, wake: Wake) -> Result<Appended, AppendError> {
         assert!(batch.bytes.len() >= duolog_record::HEADER_BYTES, "a record batch has at least its header");
-        self.log.space.admit_data(batch.bytes.len() as u64)?;
         let mut state = self.core.lock();
         if state.closed {
             return Err(AppendError::Dropped(self.core.id));
         }
+        if state.memory.is_some() {
+            return self.append_in_memory(&mut state, &batch);
+        }
+        self.log.space.admit_data(batch.bytes.len() as u64)?;
         let base_offset = state.next;
         let end_offset = end_of(base_offset, i64::from(batch.offset_count))?;
         let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
@@ -95,11 +98,16 @@ impl Partition {
 
     fn append_record_and(&self, record: NewRecord<'_>, wake: Wake) -> Result<Appended, AppendError> {
         let bytes_max = record_bytes_max(&record);
-        self.log.space.admit_data(bytes_max as u64)?;
         let mut state = self.core.lock();
         if state.closed {
             return Err(AppendError::Dropped(self.core.id));
         }
+        if state.memory.is_some() {
+            let batch = JoinedBatch::begin(state.next, &record, bytes_max, &self.log.queue)?.take();
+            let (_, batch) = batch.expect("nobody else has it");
+            return self.append_in_memory(&mut state, &batch);
+        }
+        self.log.space.admit_data(bytes_max as u64)?;
         let base_offset = state.next;
         let end_offset = end_of(base_offset, 1)?;
         let joined = match &state.joined {
@@ -139,6 +147,9 @@ impl Partition {
             return Ok(Lsn::ZERO);
         }
         let to = end_of(to, 0)?;
+        if state.memory.is_some() {
+            return self.skip_in_memory(&mut state, to);
+        }
         let skip = Waiting::Skip { core: self.core.clone(), from: state.next, to };
         let lsn = self.log.queue.push(WaitingEntry::One(skip), false, Wake::Now)?;
         state.next = to;
@@ -159,6 +170,10 @@ impl Partition {
         if to <= state.start_queued {
             return Ok(state.start_lsn);
         }
+        if state.memory.is_some() {
+            state.trim_in_memory(to);
+            return Ok(Lsn::ZERO);
+        }
         let trim = Waiting::Trim { core: self.core.clone(), to };
         let lsn = self.log.queue.push(WaitingEntry::One(trim), false, Wake::Now)?;
         state.start_queued = to;
@@ -173,9 +188,13 @@ impl Partition {
     /// # Errors
     /// As [`append`](Self::append); nothing is deleted then.
     pub fn delete(&self, offsets: &RoaringTreemap) -> Result<Lsn, AppendError> {
-        let state = self.core.lock();
+        let mut state = self.core.lock();
         if state.closed {
             return Err(AppendError::Dropped(self.core.id));
+        }
+        if state.memory.is_some() {
+            state.delete_in_memory(offsets);
+            return Ok(Lsn::ZERO);
         }
         let ranges = ranges::encode(offsets, state.start, state.next);
         if ranges.is_empty() {
@@ -195,7 +214,7 @@ impl Partition {
     }
 }
 
-fn end_of(base: Offset, count: i64) -> Result<Offset, AppendError> {
+pub(super) fn end_of(base: Offset, count: i64) -> Result<Offset, AppendError> {
     let end = base.plus(count);
     if end > Offset::END_MAX { Err(AppendError::OffsetsExhausted { end }) } else { Ok(end) }
 }

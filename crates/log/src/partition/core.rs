@@ -20,6 +20,8 @@ use crate::joined::JoinedBatch;
 use crate::segment::SegmentMeta;
 use crate::watch::Registration;
 
+use super::memory::Memory;
+
 /// A partition, shared by its handles, the queue and the checkpoint.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -92,6 +94,8 @@ pub(crate) struct State {
     pub watchers: Vec<Arc<Registration>>,
     /// A segment is sealed at this size; 0 takes the log's setting.
     pub segment_bytes: u64,
+    /// Where its records are, if they are in memory only: the tail then holds nothing but reservations.
+    pub memory: Option<Box<Memory>>,
 }
 
 /// A stretch of a partition, for retention and `describe`: a segment, or (the last) what isn't checkpointed.
@@ -126,8 +130,12 @@ impl Core {
     pub(crate) fn publish(&self, entry: TailEntry) -> bool {
         let mut state = self.lock();
         state.push_tail(entry);
-        state.high_watermark = entry.end;
-        state.notify(u64::from(entry.len));
+        if state.memory.is_some() {
+            state.reserved(entry.end);
+        } else {
+            state.high_watermark = entry.end;
+            state.notify(u64::from(entry.len));
+        }
         state.mark_dirty()
     }
 
@@ -157,6 +165,7 @@ impl Core {
         state.dropped = true;
         state.tail = VecDeque::new();
         state.tail_bytes = 0;
+        state.memory = None;
         state.notify(0);
     }
 
@@ -202,7 +211,7 @@ impl State {
         }
     }
 
-    fn notify(&self, bytes: u64) {
+    pub(super) fn notify(&self, bytes: u64) {
         for watcher in &self.watchers {
             watcher.notify(bytes);
         }
@@ -226,6 +235,9 @@ impl State {
     }
 
     pub(crate) fn extents(&self) -> Vec<Extent> {
+        if let Some(memory) = &self.memory {
+            return memory.extent().into_iter().collect();
+        }
         let mut extents: Vec<Extent> = self
             .segments
             .iter()
@@ -258,6 +270,9 @@ impl State {
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
+        if let Some(memory) = &self.memory {
+            return memory.bytes();
+        }
         let in_segments: u64 = self
             .segments
             .iter()

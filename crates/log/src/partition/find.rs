@@ -106,14 +106,22 @@ impl Partition {
             }
             let segments: Vec<_> =
                 state.segments.iter().filter(|segment| segment.end > start).copied().collect();
-            let live = || state.tail.iter().filter(|entry| !entry.is_gap() && entry.end > start);
             let dead = state.dead.view(start, state.high_watermark);
-            let whole = |entry: &&TailEntry| entry.base >= start && !dead.touches(entry.base, entry.end);
-            let mut in_tail = Best::default();
-            for entry in live().filter(whole) {
-                in_tail.offer(entry.max_timestamp, Place::Batch(entry.base));
+            // Each with whether something in it is dead.
+            let entries: Box<dyn Iterator<Item = (TailEntry, bool)> + '_> = match &state.memory {
+                Some(memory) => Box::new(memory.entries()),
+                None => {
+                    Box::new(state.tail.iter().map(|entry| (*entry, dead.touches(entry.base, entry.end))))
+                }
+            };
+            let (mut in_tail, mut cut) = (Best::default(), Vec::new());
+            for (entry, has_dead) in entries.filter(|(entry, _)| !entry.is_gap() && entry.end > start) {
+                if entry.base < start || has_dead {
+                    cut.push(entry);
+                } else {
+                    in_tail.offer(entry.max_timestamp, Place::Batch(entry.base));
+                }
             }
-            let cut: Vec<TailEntry> = live().filter(|entry| !whole(entry)).copied().collect();
             (segments, cut, in_tail, dead)
         };
         // In offset order, and only a larger one takes the place of an earlier one.
@@ -205,16 +213,19 @@ impl Partition {
         if state.dropped {
             return Err(ReadError::Dropped(self.core.id));
         }
-        let State { segments, tail, start, .. } = &*state;
+        let State { segments, tail, start, memory, .. } = &*state;
         let start = &from.max(*start);
         let segments = segments
             .iter()
             .filter(|segment| segment.end > *start && wanted(segment.max_timestamp))
             .copied()
             .collect();
-        let entry =
-            tail.iter().find(|entry| !entry.is_gap() && entry.end > *start && wanted(entry.max_timestamp));
-        Ok((segments, entry.copied()))
+        let is_it = |entry: &TailEntry| !entry.is_gap() && entry.end > *start && wanted(entry.max_timestamp);
+        let entry = match memory {
+            Some(memory) => memory.entries().map(|(entry, _)| entry).find(is_it),
+            None => tail.iter().copied().find(is_it),
+        };
+        Ok((segments, entry))
     }
 
     /// The base offset of the first readable batch in `segment` that reaches behind `from` and that `wanted` accepts.

@@ -91,7 +91,10 @@ impl Partition {
     #[must_use]
     pub fn dead_count(&self, from: Offset, to: Offset) -> u64 {
         let state = self.core.lock();
-        state.dead.count_in(from.max(state.start), to)
+        match &state.memory {
+            Some(memory) => memory.dead_count(from.max(state.start), to),
+            None => state.dead.count_in(from.max(state.start), to),
+        }
     }
 
     /// From which size on a segment of this partition is sealed, bytes (Kafka: segment.bytes).

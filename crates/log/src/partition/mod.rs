@@ -4,6 +4,7 @@ mod append;
 pub(crate) mod core;
 mod find;
 mod handle;
+pub(crate) mod memory;
 pub(crate) mod read;
 
 pub use append::Appended;

@@ -10,6 +10,7 @@ use duolog_types::{Nanos, Offset};
 
 use super::core::{Core, State, TailEntry};
 use super::handle::Partition;
+use super::memory::Part;
 use crate::dead::set::Dead;
 use crate::error::ReadError;
 use crate::log::Shared;
@@ -98,6 +99,7 @@ enum Plan {
     Gap(Offset),
     /// Each comes with what is dead in its range.
     Tail(Vec<TailEntry>, Dead),
+    Memory(Vec<Part>),
     Segment(SegmentMeta, Dead),
 }
 
@@ -108,6 +110,7 @@ fn read_with(partition: &Partition, spec: &ReadSpec, io: Io) -> Result<Option<Ch
         let read = match plan {
             Plan::Nothing(next_offset) => return Ok(Some(Chunk { next_offset, ..Chunk::default() })),
             Plan::Gap(end) => return Ok(Some(gap(spec.from, end))),
+            Plan::Memory(parts) => return read_memory(&partition.core, parts).map(Some),
             Plan::Tail(entries, dead) => read_tail(&partition.log, &entries, dead, io),
             Plan::Segment(segment, dead) => {
                 read_segment(&partition.log, &partition.core, &segment, dead, spec, io)
@@ -134,6 +137,13 @@ fn plan(core: &Core, state: &State, spec: &ReadSpec) -> Result<Plan, ReadError> 
     let up_to = spec.up_to.min(state.high_watermark);
     if spec.from >= up_to {
         return Ok(Plan::Nothing(spec.from));
+    }
+    if let Some(memory) = &state.memory {
+        return Ok(match memory.plan(spec, up_to) {
+            None => Plan::Gap(up_to),
+            Some(parts) if parts.is_empty() => Plan::Nothing(spec.from),
+            Some(parts) => Plan::Memory(parts),
+        });
     }
     if spec.from < state.checkpointed {
         let at = state.segments.partition_point(|segment| segment.end <= spec.from);
@@ -249,6 +259,20 @@ impl Collector {
         self.flush();
         self.chunk
     }
+}
+
+fn read_memory(core: &Core, parts: Vec<Part>) -> Result<Chunk, ReadError> {
+    let mut collector = Collector::default();
+    for part in parts {
+        let (base, end, arrival) = (part.base, part.end, part.arrival);
+        let undecodable = |error: BatchError| ReadError::Undecodable {
+            partition: core.id,
+            base,
+            detail: error.to_string(),
+        };
+        collector.push(part.batch().map_err(undecodable)?, arrival, base, end).map_err(undecodable)?;
+    }
+    Ok(collector.finish())
 }
 
 fn read_tail(log: &Shared, entries: &[TailEntry], dead: Dead, io: Io) -> Result<Option<Chunk>, ReadError> {

@@ -1,73 +1,86 @@
-//! Which subjects the router gives to which stream: the catalog's answer, registered with the router.
+//! Which subjects the router gives to which topic: the catalog's answer, registered with the router.
+//!
+//! A stream made through NATS takes its own subjects. A topic made through Kafka takes those that begin with its name, if
+//! it is bound to them, and its partitions are streams; which of them takes a message its subject's key says.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use duolog_broker::streams::{Origin, Stream};
+use duolog_broker::catalog::{Topic, TopicWatcher};
+use duolog_types::TopicId;
 use parking_lot::Mutex;
 
 use super::JetStream;
-use super::publish::Publishes;
+use super::publish::{Publishes, Target};
 use crate::router::Registration;
 
-/// What is registered, by stream.
+/// What is registered, by topic and subject.
 #[derive(Default)]
 pub(super) struct Bindings {
-    streams: Mutex<HashMap<Arc<str>, Bound>>,
-}
-
-struct Bound {
-    /// A stream that was deleted and made again is another one.
-    stream: Arc<Stream>,
-    patterns: HashMap<String, Registration>,
+    topics: Mutex<HashMap<TopicId, HashMap<String, Registration>>>,
 }
 
 impl Bindings {
-    /// Brings what is registered in line with the streams that there are.
-    pub(super) fn refresh(&self, jetstream: &Arc<JetStream>) {
-        let mut bound = self.streams.lock();
-        // Under the lock: two that refresh at once must not undo each other's work.
-        let listed = jetstream.streams().list(None);
-        let mut keep: HashMap<Arc<str>, Arc<Stream>> = HashMap::with_capacity(listed.len());
-        for stream in listed {
-            keep.insert(Arc::clone(stream.name()), stream);
+    /// Brings what is registered for a topic in line with what it is now.
+    fn bind(&self, jetstream: &Arc<JetStream>, topic: &Arc<Topic>) {
+        let mut topics = self.topics.lock();
+        // Under the lock: the newest change is the last one seen.
+        let patterns = jetstream.streams().subjects_of(topic);
+        if patterns.is_empty() {
+            topics.remove(&topic.id());
+            return;
         }
-        bound.retain(|name, old| keep.get(name).is_some_and(|stream| Arc::ptr_eq(stream, &old.stream)));
-        for (name, stream) in keep {
-            let patterns = patterns(&stream);
-            let entry = bound
-                .entry(name)
-                .or_insert_with(|| Bound { stream: Arc::clone(&stream), patterns: HashMap::new() });
-            // First what goes: a message must not be stored twice because two patterns match it.
-            entry.patterns.retain(|pattern, _| patterns.contains(pattern));
-            for pattern in patterns {
-                if entry.patterns.contains_key(&pattern) {
-                    continue;
+        let bound = topics.entry(topic.id()).or_default();
+        // First what goes: a message must not be stored twice because two patterns match it.
+        bound.retain(|pattern, _| patterns.contains(pattern));
+        for pattern in patterns {
+            if bound.contains_key(&pattern) {
+                continue;
+            }
+            let target = match topic.stream() {
+                Some(stream) => Target::Stream(Arc::clone(stream)),
+                None => Target::Topic(topic.id()),
+            };
+            let handler = Publishes { jetstream: Arc::downgrade(jetstream), target };
+            match jetstream.router.register(&pattern, Arc::new(handler)) {
+                Ok(registration) => {
+                    bound.insert(pattern, registration);
                 }
-                match register(jetstream, &stream, &pattern) {
-                    Ok(registration) => {
-                        entry.patterns.insert(pattern, registration);
-                    }
-                    Err(error) => tracing::warn!(%error, stream = %stream.name(), "a stream's subject"),
-                }
+                Err(error) => tracing::warn!(%error, topic = %topic.name(), "a topic's subject"),
             }
         }
     }
 }
 
-/// The subjects of a stream that was made through NATS. Those of topics are bound by their roots.
-fn patterns(stream: &Stream) -> Vec<String> {
-    match stream.origin() {
-        Origin::Nats => stream.config().subjects.clone(),
-        Origin::Kafka => Vec::new(),
+/// Follows the catalog from now on.
+pub(super) fn follow(jetstream: &Arc<JetStream>) {
+    let catalog = jetstream.broker.catalog();
+    catalog.set_watcher(Some(Arc::new(Follower(Arc::downgrade(jetstream)))));
+    // What is made meanwhile is told by both, and bound once. What is deleted between the two lines below isn't there
+    // when it is looked at again.
+    for topic in catalog.topics() {
+        jetstream.bindings.bind(jetstream, &topic);
+        if catalog.topic_by_id(topic.id()).is_none() {
+            jetstream.bindings.topics.lock().remove(&topic.id());
+        }
     }
 }
 
-fn register(
-    jetstream: &Arc<JetStream>,
-    stream: &Arc<Stream>,
-    pattern: &str,
-) -> Result<Registration, crate::router::InvalidSubject> {
-    let handler = Publishes { jetstream: Arc::downgrade(jetstream), stream: Arc::clone(stream) };
-    jetstream.router.register(pattern, Arc::new(handler))
+struct Follower(Weak<JetStream>);
+
+impl TopicWatcher for Follower {
+    fn changed(&self, topic: &Arc<Topic>) {
+        if let Some(jetstream) = self.0.upgrade() {
+            jetstream.bindings.bind(&jetstream, topic);
+        }
+    }
+
+    fn deleted(&self, topic: &Topic) {
+        let Some(jetstream) = self.0.upgrade() else { return };
+        jetstream.bindings.topics.lock().remove(&topic.id());
+        for partition in topic.partitions() {
+            jetstream.consumers.detach(partition.id());
+            jetstream.interests.forget_all(partition.id());
+        }
+    }
 }

@@ -223,7 +223,7 @@ pub(super) struct Detail {
 
 /// A stream as the API shows it, and what that waits for.
 pub(super) fn stream_info(jetstream: &JetStream, stream: &Stream, detail: Detail) -> (Lsn, wire::StreamInfo) {
-    let state = stream.state();
+    let state = if detail.leader || detail.server { stream.state() } else { stream.outline() };
     let deleted =
         if detail.deleted && state.num_deleted > 0 { stream.deleted(DELETED_LIMIT) } else { Vec::new() };
     let consumers = jetstream.consumers.of(stream.partition().id());

@@ -1,6 +1,7 @@
 //! The broker's typed errors in JetStream's words: number, status and text of the reference's table. The one place
 //! where one becomes the other.
 
+use duolog_broker::AppendError;
 use duolog_broker::consumers::{ConsumerConfigError, CreateConsumerError, DeleteConsumerError};
 use duolog_broker::streams::{
     CreateStreamError, DeleteMessageError, DeleteStreamError, GetError, PublishError, PurgeError,
@@ -25,6 +26,7 @@ pub(super) fn create(error: &CreateStreamError) -> ApiError {
         CreateStreamError::NameInUse => table::STREAM_NAME_EXIST.error(),
         CreateStreamError::SubjectsOverlap { .. } => table::STREAM_SUBJECT_OVERLAP.error(),
         CreateStreamError::TooMany { .. } => table::MAXIMUM_STREAMS_LIMIT.error(),
+        CreateStreamError::MemoryExceeded { .. } => table::MEMORY_RESOURCES_EXCEEDED.error(),
         CreateStreamError::Log(error) => table::STREAM_CREATE.because(error),
     }
 }
@@ -34,6 +36,7 @@ pub(super) fn update(error: &UpdateStreamError) -> ApiError {
         UpdateStreamError::NotFound => table::STREAM_NOT_FOUND.error(),
         UpdateStreamError::Config(error) => config(error),
         UpdateStreamError::SubjectsOverlap { .. } => table::STREAM_SUBJECT_OVERLAP.error(),
+        UpdateStreamError::MemoryExceeded { .. } => table::MEMORY_RESOURCES_EXCEEDED.error(),
         UpdateStreamError::LimitsViolated { .. } => table::STREAM_UPDATE.because(error),
         UpdateStreamError::Log(error) => table::STREAM_UPDATE.because(error),
     }
@@ -98,9 +101,11 @@ pub(super) fn publish(error: &PublishError) -> Option<ApiError> {
         }
         PublishError::TooLarge { .. } => table::STREAM_MESSAGE_EXCEEDS_MAXIMUM.error(),
         PublishError::HeadersTooLarge { .. } => table::STREAM_HEADER_EXCEEDS_MAXIMUM.error(),
+        PublishError::Log(AppendError::MemoryFull { .. }) => table::INSUFFICIENT_RESOURCES.error(),
         PublishError::MaxMessages
         | PublishError::MaxBytes
         | PublishError::MaxMessagesPerSubject
+        | PublishError::NotIndexed
         | PublishError::Log(_) => table::STREAM_STORE_FAILED.because(error),
         PublishError::NotOurs { .. } => return None,
     })

@@ -3,7 +3,7 @@
 //! ```text
 //! $JS.API.>        api       one table: subject → what answers it        ─┐
 //! streams' own     publish   a message is stored, its PubAck waits        ├─► Replies (durable) ─► router
-//! subjects         bindings  which subjects these are, from the catalog   │
+//! subjects         bindings  which subjects these are, as the catalog says │
 //! $JS.ACK.>, …     consumers requests, acknowledgements, deliveries      ─┘
 //! ```
 //!
@@ -105,9 +105,8 @@ impl JetStream {
         ];
         // Set once, here.
         let _ = jetstream.registrations.set(registrations);
-        jetstream.bindings.refresh(&jetstream);
-        for stream in jetstream.streams().list(None) {
-            let Some(consumers) = jetstream.consumers.of(stream.partition().id()) else { continue };
+        bindings::follow(&jetstream);
+        for consumers in jetstream.consumers.streams() {
             for consumer in consumers.list() {
                 jetstream.interests.follow(&jetstream, &consumer);
             }
@@ -117,11 +116,6 @@ impl JetStream {
 
     fn streams(&self) -> &Streams {
         self.broker.streams()
-    }
-
-    /// Takes note that streams came, changed or went otherwise than through this door's API.
-    pub fn streams_changed(self: &Arc<Self>) {
-        self.bindings.refresh(self);
     }
 
     /// Tells whoever listens what happened to a stream or one of its consumers.

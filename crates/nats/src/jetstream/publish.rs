@@ -10,6 +10,7 @@ use duolog_nats_wire::headers::Headers;
 use duolog_nats_wire::jetstream::error::{ApiError, BAD_REQUEST};
 use duolog_nats_wire::jetstream::pub_ack::{PubAck, encode_refusal};
 use duolog_nats_wire::subject::is_valid_literal;
+use duolog_types::TopicId;
 
 use super::{JetStream, errors};
 use crate::router::{Handler, Inbound, Origin, Pace};
@@ -17,7 +18,15 @@ use crate::router::{Handler, Inbound, Origin, Pace};
 /// Takes the messages of one pattern.
 pub(super) struct Publishes {
     pub jetstream: Weak<JetStream>,
-    pub stream: Arc<Stream>,
+    pub target: Target,
+}
+
+/// Where they go.
+pub(super) enum Target {
+    /// A stream made through NATS.
+    Stream(Arc<Stream>),
+    /// A topic made through Kafka: the partition that the key in the subject picks.
+    Topic(TopicId),
 }
 
 impl Handler for Publishes {
@@ -29,7 +38,14 @@ impl Handler for Publishes {
         else {
             return false;
         };
-        store(&jetstream, &self.stream, subject, message)
+        match &self.target {
+            Target::Stream(stream) => store(&jetstream, stream, subject, message),
+            // Of two topics whose roots match the longer one's takes it.
+            Target::Topic(id) => match jetstream.streams().match_topic(*id, subject) {
+                Some(stream) => store(&jetstream, &stream, subject, message),
+                None => false,
+            },
+        }
     }
 
     fn end_of_batch(&self) -> Pace {

@@ -76,17 +76,3 @@ impl Process {
         tokio::task::spawn_blocking(move || broker.close().unwrap()).await.unwrap();
     }
 }
-
-/// The files of a broker that has ended, for the next one: the directory itself belongs to this process until it ends.
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}

@@ -11,7 +11,14 @@ use super::table::{Config, KEYS, Key, SECTIONS};
 const ENV_PREFIX: &str = "DUOLOG_";
 
 /// Variables of ours that aren't settings of the broker.
-const ENV_OTHERS: [&str; 2] = ["DUOLOG_CONFIG", "DUOLOG_BOOTSTRAP"];
+const ENV_OTHERS: [&str; 6] = [
+    "DUOLOG_CONFIG",
+    "DUOLOG_BOOTSTRAP",
+    "DUOLOG_NATS_SERVER",
+    "DUOLOG_NATS_USER",
+    "DUOLOG_NATS_PASSWORD",
+    "DUOLOG_NATS_TOKEN",
+];
 
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]

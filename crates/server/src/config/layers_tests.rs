@@ -97,6 +97,10 @@ fn a_misspelt_variable_or_flag_is_an_error_and_a_stranger_s_is_not() {
     let kubernetes = [("DUOLOG_SERVICE_HOST", "10.0.0.1"), ("DUOLOG_PORT_9092_TCP_ADDR", "10.0.0.1")];
     assert!(layers("", &kubernetes, &[]).load().is_ok());
     assert!(layers("", &[("DUOLOG_BOOTSTRAP", "x"), ("HOME", "/")], &[]).load().is_ok());
+    // The commands' own, one underscore away from the broker's settings.
+    for name in ["DUOLOG_NATS_SERVER", "DUOLOG_NATS_USER", "DUOLOG_NATS_PASSWORD", "DUOLOG_NATS_TOKEN"] {
+        assert!(layers("", &[(name, "x")], &[]).load().is_ok(), "{name}");
+    }
 }
 
 #[test]

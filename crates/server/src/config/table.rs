@@ -227,6 +227,13 @@ settings! {
         memory_bytes: ByteSize = "128MiB" in "0B".."1TiB";
     }
 
+    /// Streams that NATS clients make.
+    section streams: Streams {
+        /// Memory for those with memory storage, all together. A message for which there is none left is refused;
+        /// so is a stream whose `max_bytes` would reserve more.
+        memory_bytes: ByteSize = "1GiB" in "0B".."1TiB";
+    }
+
     /// Segment files.
     section storage: Storage {
         /// Segment files that readers keep open; others are opened when they are read. A checkpoint has as many

@@ -29,6 +29,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
+use duolog_broker::streams::Stream;
 use duolog_nats_wire::headers;
 use duolog_nats_wire::jetstream::advisory::Event;
 use duolog_nats_wire::jetstream::error::REQUIRED_API_LEVEL;
@@ -185,6 +186,15 @@ pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, Inval
     runtime.spawn(async move {
         while let Some((request, run)) = requests.recv().await {
             let Some(jetstream) = weak.upgrade() else { return };
+            if let Some(stream) = unready(&jetstream, &request) {
+                // A topic that was never asked for: what has to be read for it holds nobody else up.
+                tokio::spawn(async move {
+                    stream.ready().await;
+                    let answer = run(&jetstream, &request);
+                    respond(&jetstream, &request, &answer);
+                });
+                continue;
+            }
             let answer = run(&jetstream, &request);
             respond(&jetstream, &request, &answer);
             tell_of_dropped(&jetstream);
@@ -193,6 +203,16 @@ pub(super) fn register(jetstream: &Arc<JetStream>) -> Result<Registration, Inval
         }
     });
     jetstream.router.register(&format!("{PREFIX}>"), Arc::new(api))
+}
+
+/// The stream that a request is about, if much has to be read before it can be answered.
+fn unready(jetstream: &JetStream, request: &Request) -> Option<Arc<Stream>> {
+    let name = match (request.token(0), request.token(1)) {
+        ("STREAM", "INFO" | "PURGE") | ("CONSUMER", "CREATE") => request.token(2),
+        ("STREAM", "MSG") | ("CONSUMER", "DURABLE") => request.token(3),
+        _ => return None,
+    };
+    jetstream.streams().get(name).filter(|stream| !stream.is_ready())
 }
 
 /// Requests were passed over: whoever listens is told how many, once for all since the last time.

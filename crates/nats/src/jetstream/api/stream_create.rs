@@ -35,8 +35,6 @@ fn create(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamC
     }
     let created =
         jetstream.streams().create(config, asked.pedantic).map_err(|error| errors::create(&error))?;
-    // Before the answer: whoever has it may publish.
-    jetstream.streams_changed();
     if created.did_create {
         jetstream.advise(request.token(2), Event::Stream(Action::Create));
     }

@@ -20,13 +20,7 @@ pub(super) fn answer(jetstream: &Arc<JetStream>, request: &Request) -> (Lsn, Rep
 
 fn delete(jetstream: &Arc<JetStream>, request: &Request) -> Result<Lsn, ApiError> {
     request.must_be_empty()?;
-    let partition = jetstream.streams().get(request.token(2)).map(|stream| stream.partition().id());
     let after = jetstream.streams().delete(request.token(2)).map_err(|error| errors::delete(&error))?;
-    jetstream.streams_changed();
-    if let Some(partition) = partition {
-        jetstream.consumers.detach(partition);
-        jetstream.interests.forget_all(partition);
-    }
     jetstream.advise(request.token(2), Event::Stream(Action::Delete));
     Ok(after)
 }

@@ -39,7 +39,6 @@ fn update(jetstream: &Arc<JetStream>, request: &Request) -> Result<(Lsn, StreamU
             if consumers.is_empty() { Ok(()) } else { Err(UpdateStreamError::LimitsViolated { consumers }) }
         })
         .map_err(|error| errors::update(&error))?;
-    jetstream.streams_changed();
     jetstream.advise(request.token(2), Event::Stream(Action::Modify));
     let (after, info) = stream_info(jetstream, &updated.stream, Detail { server: true, ..Detail::default() });
     Ok((updated.lsn.max(after), StreamUpdateReply { info: Some(info) }))
