@@ -96,7 +96,7 @@ pub fn find<'a>(block: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     line(&mut rest)?;
     while let Some(line) = line(&mut rest) {
         if let Some([b':', value @ ..]) = line.strip_prefix(name) {
-            return Some(trim(value));
+            return Some(value.trim_ascii_start());
         }
     }
     None
@@ -185,11 +185,11 @@ mod tests {
         let headers = Headers::parse(block).unwrap();
         assert_eq!(headers.status, Some(&b"408"[..]));
         assert_eq!(headers.description, Some(&b"Request Timeout"[..]));
-        let expected: [(&[u8], &[u8]); 4] = [(b"A", b"1"), (b"B", b"2"), (b"A", b"3"), (b"empty", b"")];
+        let expected: [(&[u8], &[u8]); 4] = [(b"A", b"1"), (b"B", b"2 "), (b"A", b"3"), (b"empty", b"")];
         assert_eq!(headers.entries, expected);
         assert_eq!(headers.get(b"A"), Some(&b"1"[..]));
         assert_eq!(headers.get(b"a"), None, "names are compared as written");
-        assert_eq!(find(block, b"B"), Some(&b"2"[..]));
+        assert_eq!(find(block, b"B"), Some(&b"2 "[..]), "what stands at the end is the value's own");
         assert_eq!(find(block, b"NATS/1.0 408 Request Timeout"), None);
     }
 

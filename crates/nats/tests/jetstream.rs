@@ -278,6 +278,61 @@ async fn a_restart_keeps_messages_ids_and_what_consumers_know() {
 }
 
 #[tokio::test]
+async fn acknowledgements_are_measured_if_the_consumer_says_so() {
+    let (_dir, process, client) = fixture().await;
+    let stream = orders(&client).await;
+    let core = async_nats::connect(&process.address).await.unwrap();
+    let mut samples = core.subscribe("$JS.EVENT.METRIC.CONSUMER.ACK.ORDERS.*").await.unwrap();
+    core.flush().await.unwrap();
+    for (name, sample_frequency) in [("silent", 0), ("told", 100)] {
+        put(&client, "orders.a", "x").await;
+        let durable_name = Some(name.to_owned());
+        let config = pull::Config { durable_name, sample_frequency, ..pull::Config::default() };
+        let consumer: PullConsumer = stream.create_consumer(config).await.unwrap();
+        let mut batch = consumer.fetch().max_messages(1).messages().await.unwrap();
+        soon(batch.next()).await.unwrap().unwrap().double_ack().await.unwrap();
+    }
+    // The first that comes is of the second consumer.
+    let sample = soon(samples.next()).await.unwrap();
+    assert_eq!(sample.subject.as_str(), "$JS.EVENT.METRIC.CONSUMER.ACK.ORDERS.told");
+    let text = str::from_utf8(&sample.payload).unwrap();
+    for part in [r#""stream_seq":1"#, r#""consumer_seq":1"#, r#""deliveries":1"#, r#""ack_time":"#] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    process.end().await;
+}
+
+#[tokio::test]
+async fn who_asks_the_api_too_much_at_once_is_dropped_and_that_is_told() {
+    let (_dir, process, client) = fixture().await;
+    orders(&client).await;
+    let core = async_nats::connect(&process.address).await.unwrap();
+    let mut advisories = core.subscribe("$JS.EVENT.ADVISORY.API.LIMIT_REACHED").await.unwrap();
+    core.flush().await.unwrap();
+    // On one thread: a read of the session takes a thousand requests, the API answers one and gives its turn away.
+    for _ in 0..40_000 {
+        core.publish("$JS.API.STREAM.NAMES", "".into()).await.unwrap();
+    }
+    let advisory = soon(advisories.next()).await.unwrap();
+    let text = str::from_utf8(&advisory.payload).unwrap();
+    assert!(
+        text.starts_with(r#"{"type":"io.nats.jetstream.advisory.v1.api_limit_reached","id":""#),
+        "{text}"
+    );
+    assert!(text.contains(r#""server":"test","dropped":"#) && !text.contains(r#""stream":"#), "{text}");
+    // And the API answers again, as soon as it has worked off what waited.
+    let answered = async {
+        loop {
+            if let Ok(names) = client.stream_names().try_collect::<Vec<String>>().await {
+                return names;
+            }
+        }
+    };
+    assert_eq!(soon(answered).await, ["ORDERS"]);
+    process.end().await;
+}
+
+#[tokio::test]
 async fn a_memory_stream_is_empty_after_a_restart_and_gives_no_sequence_twice() {
     let (dir, process, client) = fixture().await;
     let config = stream::Config {

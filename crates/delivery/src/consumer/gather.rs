@@ -129,6 +129,7 @@ impl Consumer {
     /// A message that was to be delivered again is gone from the stream: as if it had been terminated.
     pub(super) fn gone(&mut self, sequence: Sequence, step: &mut Step<'_>) {
         if let Some(settled) = self.window.settle(sequence) {
+            self.last_acknowledged = Some(step.now.wall);
             if settled.since.is_some() {
                 step.effects.push(Effect::Advisory(Advisory::Terminated {
                     sequence,

@@ -7,9 +7,20 @@ use crate::effect::SettledHow;
 use crate::stream::Lookup;
 use crate::window::Settled;
 
+/// So many messages that are gone are told and written down one by one; more, all at once.
+const GONE_ONE_BY_ONE: usize = 4096;
+
 impl Consumer {
-    /// The stream begins at `first` now.
+    /// The stream begins at `first` now: each message that was in flight below is gone, as if it had been deleted.
     pub(super) fn trimmed(&mut self, first: Sequence, step: &mut Step<'_>) {
+        let in_flight = self.window.in_flight().range(..first).map(|(sequence, _)| *sequence);
+        let exhausted = self.window.exhausted().range(..first).map(|(sequence, _)| *sequence);
+        let gone: Vec<Sequence> = in_flight.chain(exhausted).take(GONE_ONE_BY_ONE + 1).collect();
+        if gone.len() <= GONE_ONE_BY_ONE {
+            for sequence in gone {
+                self.gone(sequence, step);
+            }
+        }
         for settled in self.window.trim(first) {
             step.settled(&settled, SettledHow::Gone);
         }

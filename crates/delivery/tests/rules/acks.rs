@@ -60,13 +60,18 @@ fn an_ack_above_what_was_delivered_is_ignored_without_a_reply() {
 }
 
 #[test]
-fn an_ack_of_sequence_zero_is_never_confirmed() {
+fn an_ack_of_sequence_zero_settles_nothing_and_is_confirmed_and_anything_else_is_not() {
     let mut host = Harness::with(pull_config(), 1);
     host.pull("a", 1);
     host.take();
-    let ack = Ack { sequence: Sequence(0), number: 0, kind: AckKind::Ack, reply: Some(reply("sure")) };
-    host.step(Event::Ack(ack));
-    assert_eq!(host.take(), []);
+    for (kind, confirmed) in
+        [(AckKind::Nak { delay: None }, false), (AckKind::Progress, false), (AckKind::Ack, true)]
+    {
+        let ack = Ack { sequence: Sequence(0), number: 0, kind, reply: Some(reply("sure")) };
+        host.step(Event::Ack(ack));
+        assert_eq!(!host.take().is_empty(), confirmed);
+    }
+    assert_eq!(host.pending(), [1]);
 }
 
 #[test]

@@ -77,5 +77,10 @@ fn retention_drops_what_it_removed_and_costs_nothing_otherwise() {
     host.stream.messages.retain(|sequence, _| *sequence >= 5);
     host.step(Event::Trimmed { first: Sequence(5) });
     assert_eq!(host.pending(), [5]);
-    assert!(matches!(host.take()[..], [Effect::Settled { how: SettledHow::Gone, .. }]));
+    let told = Advisory::Terminated { sequence: Sequence(4), number: 4, count: 1, reason: None, gone: true };
+    let effects = host.take();
+    assert!(
+        matches!(&effects[..], [Effect::Advisory(advisory), Effect::Settled { how: SettledHow::Gone, .. }] if *advisory == told),
+        "{effects:?}"
+    );
 }

@@ -27,12 +27,12 @@ def streams_in_each_others_way(r):
     r.setup("$JS.API.STREAM.CREATE.B", {"name": "B", "subjects": ["b"]})
     for subjects in [["b", "one"], ["a.b.z"], ["*"], ["b", "b"], ["b.>", "b.*"], ["c", "d"], []]:
         r.api("STREAM.UPDATE.B", {"name": "B", "subjects": subjects})
-    for subjects in [["*.>"], ["$JS.API.STREAM.INFO.A"], ["$JS.ACK.>"], ["$JS.FC.>"], ["$JS"], ["$JS.EVENT.ADVISORY.>"], ["$SYS.>"], ["$SYS.ACCOUNT.>"], ["$JSC.R.x"], ["$NRG.x"], ["*.API.>"], ["_INBOX.>"],
-                     ["$KV.B.>"], ["$O.B.C.>"], ["é.>"], ["a.*b"], ["a.>b"], ["q\u0000r"], ["q r"], ["q\tr"], [".q"], ["q."], ["q" * 300]]:
-        r.api("STREAM.CREATE.C", {"name": "C", "subjects": subjects})
-        r.setup("$JS.API.STREAM.DELETE.C")
-        r.api("STREAM.CREATE.C", {"name": "C", "subjects": subjects, "no_ack": True})
-        r.setup("$JS.API.STREAM.DELETE.C")
+    for index, subjects in enumerate([["*.>"], ["$JS.API.STREAM.INFO.A"], ["$JS.ACK.>"], ["$JS.FC.>"], ["$JS"], ["$JS.EVENT.ADVISORY.>"], ["$SYS.>"], ["$SYS.ACCOUNT.>"], ["$JSC.R.x"], ["$NRG.x"], ["*.API.>"], ["_INBOX.>"],
+                     ["$KV.B.>"], ["$O.B.C.>"], ["é.>"], ["a.*b"], ["a.>b"], ["q\u0000r"], ["q r"], ["q\tr"], [".q"], ["q."], ["q" * 300]]):
+        # Names of their own: some of these store what is told of them.
+        for name, more in [(f"C{index}", {}), (f"N{index}", {"no_ack": True})]:
+            r.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": subjects, **more})
+            r.setup(f"$JS.API.STREAM.DELETE.{name}")
 
 
 def filters_that_collide(r):

@@ -49,7 +49,6 @@ def headers(r):
     r.raw(b"SUB r 1\r\nPUB nobody r 1\r\nx\r\n")
     r.raw(b"SUB r 1\r\nPUB nobody r 1\r\nx\r\n", {"no_responders": False})
     r.raw(b"SUB r.* 1\r\nPUB nobody r.1 1\r\nx\r\n")
-    r.raw(b"SUB r 1\r\nPUB r r 1\r\nx\r\n", {"echo": False})
 
 
 SCENARIOS = [lengths, lines, subjects, verbose, headers]

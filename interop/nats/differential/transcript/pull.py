@@ -1,6 +1,7 @@
 """Pull consumers: what is delivered, what is acknowledged, and what is said when nothing is."""
 
 import json
+import time
 
 from .consumers import stream
 
@@ -182,6 +183,8 @@ def interest(r):
     consumer(r, "I", durable_name="f", filter_subject="i.1")
     r.request("i.1", "both")
     r.request("i.2", "one")
+    # The reference counts what is pending a little later.
+    time.sleep(0.1)
     for name, sequence, delivered in [("c", 2, 1), ("f", 2, 1)]:
         r.pull("I", name, "1", 1)
         r.request(f"$JS.ACK.I.{name}.1.{sequence}.{delivered}.1700000000000000000.0", "+ACK")
