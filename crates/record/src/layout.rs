@@ -79,6 +79,30 @@ impl Payload {
         Some(Err(BatchError::TrailingBytes { counted: self.header.record_count, bytes }))
     }
 
+    /// Passes over the records below `offset` by their lengths alone: what else is wrong with them isn't seen. One that
+    /// can't be passed is left for [`next_record`](Self::next_record) to refuse.
+    pub(crate) fn skip_below(&mut self, offset: Offset) {
+        while self.found < self.header.record_count
+            && let Ok((delta, end)) = self.peek_delta()
+            && let Ok(found) = self.offset(delta)
+            && found < offset
+        {
+            self.position = end;
+            self.found += 1;
+            self.delta_min = delta + 1;
+        }
+    }
+
+    /// The next record's offset delta, and where the record ends.
+    fn peek_delta(&self) -> Result<(i64, usize), BatchError> {
+        let mut cursor = Cursor::new(&self.bytes, self.position);
+        let size = length(&mut cursor, "record length")?;
+        let mut body = cursor.nested(size)?;
+        body.byte()?;
+        body.varlong()?;
+        Ok((i64::from(body.varint()?), cursor.position()))
+    }
+
     fn read_record(&mut self) -> Result<RecordSpans, BatchError> {
         let start = self.position;
         let mut cursor = Cursor::new(&self.bytes, start);

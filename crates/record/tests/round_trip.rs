@@ -7,8 +7,8 @@ use common::{HEADERS_END, builder_of, codec, expected, given_records, read_all};
 use duolog_record::{
     BatchBuilder, BatchError, BatchHeader, Compression, ControlBatch, ControlKind, ControlRecord,
     DecodeBudget, Record, TimestampType, control_batch, empty_batch, empty_range, encode_header,
-    patch_base_offset, patch_leader_epoch, patch_log_append_time, rebuild, record_keys_and_timestamps, split,
-    verify_crc,
+    patch_base_offset, patch_leader_epoch, patch_log_append_time, rebuild, record_keys_and_timestamps,
+    records, split, verify_crc,
 };
 use duolog_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
 use proptest::prelude::*;
@@ -52,6 +52,16 @@ proptest! {
         }
         let uncompressed = builder_of(&given, 3, Compression::None).size_bytes();
         prop_assert_eq!(keys.iter().map(|key| key.size_bytes).sum::<usize>(), uncompressed - HEADERS_END);
+    }
+
+    #[test]
+    fn what_is_passed_over_leaves_the_rest_as_it_is(given in given_records(), codec in codec(), below in 0_i64..40) {
+        let batch = builder_of(&given, 3, codec).build().expect("builds");
+        let mut rest = records(&batch, DecodeBudget::default()).expect("opens");
+        rest.skip_below(Offset(below));
+        let rest: Vec<Record> = rest.map(|record| record.expect("reads")).collect();
+        let whole = read_all(&batch).expect("reads").into_iter();
+        prop_assert_eq!(rest, whole.filter(|record| record.offset >= Offset(below)).collect::<Vec<_>>());
     }
 
     #[test]

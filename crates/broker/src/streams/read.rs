@@ -237,16 +237,16 @@ fn pick(
     if left.first().is_none_or(|first| *first >= end) || header.is_control() {
         return Ok(());
     }
-    for record in records(batch, DECODE).map_err(|error| damaged(base, &error))? {
-        let record = record.map_err(|error| damaged(base, &error))?;
+    let mut stored = records(batch, DECODE).map_err(|error| damaged(base, &error))?;
+    while let Some(wanted) = left.first().copied().filter(|first| *first < end) {
+        stored.skip_below(wanted.offset());
+        let Some(record) = stored.next() else { break };
+        let record = record.map_err(|error| damaged(wanted, &error))?;
         let sequence = Sequence::from(record.offset);
-        while left.first().is_some_and(|first| *first < sequence) {
-            *left = &left[1..];
-        }
-        match left.first() {
-            Some(first) if *first == sequence => {}
-            Some(first) if *first < end => continue,
-            _ => break,
+        // Those below are gone.
+        *left = &left[left.partition_point(|wanted| *wanted < sequence)..];
+        if left.first() != Some(&sequence) {
+            continue;
         }
         *left = &left[1..];
         if let Some(Seen { subject, headers, payload }) = Seen::of(&record, root) {
