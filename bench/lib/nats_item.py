@@ -226,7 +226,39 @@ def checkpoints(machine, report, duolog):
                note=f"{sent} messages, a checkpoint every 10 s; log and checkpoints")
 
 
+def cross(machine, report, scale):
+    """Two streams with the same messages, one written by each protocol; each is read by both."""
+    producers, records = 4, 100
+    requests = max(5, int(1_000 * scale))
+    messages = producers * records * requests
+    writing = {"NATS": [], "Kafka": []}
+    reading = {(reader, writer): [] for reader in writing for writer in writing}
+    with all_of(start_duolog(machine)) as servers:
+        duolog = servers[DUOLOG]
+        for name in ("by-nats", "by-kafka"):
+            bench(machine, duolog, "publish", prefix=name, messages=1)
+        writing["NATS"].append(bench(machine, duolog, "publish", "--existing", prefix="by-nats", messages=messages, window=4000)["messages_per_second"])
+        kafka = [machine.bench, "load", "--bootstrap", duolog.address, "--topic", "by-kafka-0", "--partitions", 1, "--key", "by-kafka-0.0.0",
+                 "--producers", producers, "--requests", requests, "--batch-records", records, "--value-bytes", 128]
+        writing["Kafka"].append(json.loads(run_quietly(kafka))["records_per_second"])
+        duolog.settle()
+        for _ in range(TURNS):
+            for writer, topic in (("NATS", "by-nats-0"), ("Kafka", "by-kafka-0")):
+                got = bench(machine, duolog, "consume", stream=topic, mode="push", ack="none", messages=messages)
+                reading["NATS", writer].append(got["messages_per_second"])
+                got = json.loads(run_quietly([machine.bench, "consume", "--bootstrap", duolog.address, "--topic", topic, "--messages", messages]))
+                reading["Kafka", writer].append(got["messages_per_second"])
+    for writer, seen in writing.items():
+        report.add("nats", f"both protocols: written by {writer}", statistics.median(seen), "/s", note="Kafka: 4 producers, batches of 100")
+    for (reader, writer), seen in reading.items():
+        report.add("nats", f"both protocols: written by {writer}, read by {reader}", statistics.median(seen), "/s")
+    for reader, other in (("NATS", "Kafka"), ("Kafka", "NATS")):
+        ratio = statistics.median(theirs / own for theirs, own in zip(reading[reader, other], reading[reader, reader]))
+        report.add("nats", f"read by {reader}: written by {other} / by {reader}", ratio, "x", goal=0.8, way=AT_LEAST)
+
+
 def run(machine, report, scale):
     publish(machine, report, scale)
     consume(machine, report, scale)
+    cross(machine, report, scale)
     subjects(machine, report, scale)

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Fills evenly until at least `bytes` are acknowledged.
 pub fn run(args: &FillArgs) -> anyhow::Result<Value> {
-    let batch = wire::batch(1, args.value_bytes)?;
+    let batch = wire::batch(1, args.value_bytes, None)?;
     let batches = args.bytes.div_ceil(batch.len() as u64);
     let per_request = (REQUEST_BYTES / batch.len() as u64).clamp(1, u64::from(args.partitions));
     let requests = batches.div_ceil(per_request);

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures all of it.
 pub fn run(args: &LatencyArgs) -> anyhow::Result<Value> {
-    let batch = wire::batch(1, args.value_bytes)?;
+    let batch = wire::batch(1, args.value_bytes, None)?;
     let padded = (batch.len() + WAL_OVERHEAD_BYTES).next_multiple_of(BLOCK_BYTES);
     let mut bare = Bare::create(&args.dir, padded)?;
     let mut raw = Raw::connect(args, &batch)?;

@@ -24,7 +24,7 @@ pub fn run(args: LoadArgs) -> anyhow::Result<Value> {
 }
 
 async fn all(args: LoadArgs) -> anyhow::Result<Value> {
-    let batch: Arc<[u8]> = wire::batch(args.batch_records, args.value_bytes)?.into();
+    let batch: Arc<[u8]> = wire::batch(args.batch_records, args.value_bytes, args.key.as_deref())?.into();
     let args = Arc::new(args);
     // The producers, and this task, which takes the time when all are connected.
     let start = Arc::new(Barrier::new(args.producers as usize + 1));

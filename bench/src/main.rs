@@ -10,6 +10,7 @@
 
 mod bare;
 mod client;
+mod consume;
 mod fill;
 mod latency;
 mod load;
@@ -38,6 +39,8 @@ enum Command {
     Load(LoadArgs),
     /// Writes much data over many partitions, as fast as the broker takes it
     Fill(FillArgs),
+    /// Reads a topic from its beginning with librdkafka
+    Consume(ConsumeArgs),
     /// NATS clients
     #[command(subcommand)]
     Nats(nats::Nats),
@@ -90,6 +93,23 @@ struct LoadArgs {
     /// Bytes of each record's value
     #[arg(long, default_value_t = 1024)]
     value_bytes: usize,
+    /// Each record's key; none without it
+    #[arg(long)]
+    key: Option<String>,
+}
+
+/// Arguments of `consume`.
+#[derive(Clone, Debug, clap::Args)]
+struct ConsumeArgs {
+    /// The broker
+    #[arg(long)]
+    bootstrap: SocketAddr,
+    /// A topic with one partition
+    #[arg(long)]
+    topic: String,
+    /// Records to read from its beginning
+    #[arg(long)]
+    messages: u64,
 }
 
 /// Arguments of `fill`.
@@ -117,6 +137,7 @@ fn main() -> anyhow::Result<()> {
         Command::Latency(args) => latency::run(&args)?,
         Command::Load(args) => load::run(args)?,
         Command::Fill(args) => fill::run(&args)?,
+        Command::Consume(args) => consume::run(&args)?,
         Command::Nats(command) => nats::run(&command)?,
     };
     println!("{report}");

@@ -15,7 +15,7 @@ const TIMEOUT_MS: i32 = 30_000;
 pub const LENGTH_BYTES: usize = 4;
 
 /// A batch of `records` records of `value_bytes` bytes that don't compress and differ from each other.
-pub fn batch(records: u32, value_bytes: usize) -> anyhow::Result<Vec<u8>> {
+pub fn batch(records: u32, value_bytes: usize, key: Option<&str>) -> anyhow::Result<Vec<u8>> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let mut builder = BatchBuilder::new(Offset::ZERO);
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -29,7 +29,7 @@ pub fn batch(records: u32, value_bytes: usize) -> anyhow::Result<Vec<u8>> {
                 state.to_le_bytes()[3]
             })
             .collect();
-        builder.push(TimestampMs(i64::try_from(now)?), None, Some(&value))?;
+        builder.push(TimestampMs(i64::try_from(now)?), key.map(str::as_bytes), Some(&value))?;
     }
     Ok(builder.build()?.to_vec())
 }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn frames_have_their_length_in_front_and_hold_the_batches() {
-        let one = batch(3, 100).unwrap();
+        let one = batch(3, 100, None).unwrap();
         assert_eq!(duolog_record::BatchHeader::parse(&one).unwrap().record_count, 3);
         duolog_record::verify_crc(&one).unwrap();
         let frame = produce_frame("t", &[(0, &one), (300, &one)]).unwrap();

@@ -82,6 +82,18 @@ impl Payload {
     /// Passes over the records below `offset` by their lengths alone: what else is wrong with them isn't seen. One that
     /// can't be passed is left for [`next_record`](Self::next_record) to refuse.
     pub(crate) fn skip_below(&mut self, offset: Offset) {
+        if i64::from(self.header.record_count) == i64::from(self.header.last_offset_delta) + 1 {
+            // Deltas rise, so here each record's is its place.
+            while self.found < self.header.record_count
+                && self.header.base_offset.plus(i64::from(self.found)) < offset
+                && let Ok(end) = self.peek_end()
+            {
+                self.position = end;
+                self.found += 1;
+                self.delta_min = i64::from(self.found);
+            }
+            return;
+        }
         while self.found < self.header.record_count
             && let Ok((delta, end)) = self.peek_delta()
             && let Ok(found) = self.offset(delta)
@@ -91,6 +103,13 @@ impl Payload {
             self.found += 1;
             self.delta_min = delta + 1;
         }
+    }
+
+    /// Where the next record ends.
+    fn peek_end(&self) -> Result<usize, BatchError> {
+        let mut cursor = Cursor::new(&self.bytes, self.position);
+        let size = length(&mut cursor, "record length")?;
+        Ok(cursor.span(size)?.end)
     }
 
     /// The next record's offset delta, and where the record ends.

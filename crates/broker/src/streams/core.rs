@@ -5,7 +5,7 @@
 //! recovery. A checkpoint flushes first, so that what a snapshot doesn't have the log hasn't either.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use duolog_log::AppendError;
@@ -76,6 +76,9 @@ pub(crate) struct CursorState {
     /// From `position` up to here nothing matches, so the next message isn't looked for twice. Below `position`: it
     /// wasn't looked for.
     pub(crate) looked: u64,
+    /// The next messages that matched when they were last asked for: all of them up to the last in here. Some may be
+    /// gone since.
+    pub(crate) ahead: VecDeque<u64>,
     pub(crate) pending: u64,
 }
 

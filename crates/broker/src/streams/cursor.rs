@@ -1,5 +1,6 @@
 //! A filter's place in a stream: what comes next, and how many are left.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl Cursor {
         let filter = Filter::new(subjects, &mut state.index);
         let position = from.0.max(1);
         let pending = state.index.count_matches(&filter, position);
-        let cursor = Some(CursorState { filter, position, looked: 0, pending });
+        let cursor = Some(CursorState { filter, position, looked: 0, ahead: VecDeque::new(), pending });
         let slot = match state.cursors.iter().position(Option::is_none) {
             Some(slot) => {
                 state.cursors[slot] = cursor;
@@ -101,7 +102,11 @@ impl Cursor {
                 from = sequence + 1;
                 Some(Sequence(sequence))
             });
-            following.take(count).collect()
+            let found: Vec<Sequence> = following.take(count).collect();
+            if !cursor.filter.is_everything() {
+                cursor.ahead = found.iter().map(|sequence| sequence.0).collect();
+            }
+            found
         })
     }
 
@@ -121,6 +126,9 @@ impl Cursor {
                 cursor.pending + between(to, position)
             };
             cursor.position = to;
+            if to < position {
+                cursor.ahead.clear();
+            }
             cursor.looked = if to >= position { looked } else { 0 };
         });
     }
@@ -183,7 +191,11 @@ fn time(nanos: u64) -> Nanos {
 
 fn next(state: &State, cursor: &mut CursorState) -> Option<Delivery> {
     let (from, last) = (cursor.position.max(cursor.looked), state.last_durable());
-    let found = state.index.next_match(&cursor.filter, from, last);
+    while cursor.ahead.front().is_some_and(|ahead| *ahead < from || state.index.get(*ahead).is_none()) {
+        cursor.ahead.pop_front();
+    }
+    let ahead = cursor.ahead.front().copied();
+    let found = ahead.or_else(|| state.index.next_match(&cursor.filter, from, last));
     cursor.looked = found.unwrap_or(last + 1).max(from);
     let sequence = found?;
     let entry = state.index.get(sequence)?;

@@ -12,6 +12,26 @@ pub(super) struct Place {
     index: usize,
 }
 
+/// How many of `0..len` come before the first for which `is_below` isn't true, by steps that double and then halve.
+fn gallop(len: usize, is_below: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut step) = (0, 1);
+    while low + step <= len && is_below(low + step - 1) {
+        low += step;
+        step *= 2;
+    }
+    // All below `low` are; the one at `high`, if there is one, isn't.
+    let mut high = (low + step - 1).min(len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_below(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
 /// See the module. No block is empty.
 #[derive(Debug, Default)]
 pub(super) struct Order {
@@ -44,6 +64,24 @@ impl Order {
         let block = self.blocks.partition_point(|block| text(block[0]) < from).saturating_sub(1);
         let index = self.blocks.get(block).map_or(0, |block| block.partition_point(|id| text(*id) < from));
         self.settled(Place { block, index })
+    }
+
+    /// As [`seek`](Self::seek), for a text behind `place`; what is close is found sooner.
+    pub(super) fn seek_from<'a>(
+        &self,
+        mut place: Place,
+        from: &[u8],
+        text: impl Fn(SubjectId) -> &'a [u8],
+    ) -> Place {
+        let is_below = |id: SubjectId| text(id) < from;
+        let Some(rest) = self.blocks.get(place.block..).filter(|rest| !rest.is_empty()) else { return place };
+        let further = gallop(rest.len() - 1, |at| is_below(rest[at + 1][0]));
+        if further > 0 {
+            place = Place { block: place.block + further, index: 0 };
+        }
+        let block = &self.blocks[place.block][place.index..];
+        place.index += gallop(block.len(), |at| is_below(block[at]));
+        self.settled(place)
     }
 
     /// The number at a place; none behind the last.

@@ -7,9 +7,6 @@
 use super::dictionary::SubjectId;
 use super::order::Order;
 
-/// So many subjects are walked over before a search begins: it costs about as much.
-const WALK: usize = 16;
-
 #[derive(Clone, Copy, Debug)]
 enum Token<'a> {
     Literal(&'a [u8]),
@@ -61,17 +58,7 @@ pub(super) fn matching<'a>(
             Verdict::Match => found.push(id),
             Verdict::Next => {}
             Verdict::Over => break,
-            Verdict::Seek => {
-                let mut walked = 0;
-                while order.get(place).is_some_and(|id| text(id) < target.as_slice()) {
-                    if walked == WALK {
-                        place = order.seek(&target, &text);
-                        break;
-                    }
-                    place = order.next(place);
-                    walked += 1;
-                }
-            }
+            Verdict::Seek => place = order.seek_from(place, &target, &text),
         }
     }
     found
