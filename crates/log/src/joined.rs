@@ -105,6 +105,7 @@ impl JoinedBatch {
             offset_count: records.map_or(0, |records| records.record_count() as u32),
             arrival: self.arrival,
             max_timestamp: records.map_or(TimestampMs(-1), BatchBuilder::max_timestamp),
+            of_single_records: true,
         }
     }
 

@@ -324,7 +324,14 @@ impl Replay {
                 }
                 self.mark(partition);
             }
-            FrameHeader::Batch { partition, base_offset, offset_count, arrival, max_timestamp } => {
+            FrameHeader::Batch {
+                partition,
+                base_offset,
+                offset_count,
+                arrival,
+                max_timestamp,
+                of_single_records,
+            } => {
                 let entry = TailEntry {
                     base: base_offset,
                     end: base_offset.plus(i64::from(offset_count)),
@@ -337,7 +344,11 @@ impl Replay {
                 };
                 if self.batch(partition, entry)? {
                     for table in self.tables.values() {
-                        table.apply_batch(partition, base_offset, arrival, found.payload);
+                        if of_single_records {
+                            table.apply_single_records(partition, base_offset, arrival, found.payload);
+                        } else {
+                            table.apply_batch(partition, base_offset, arrival, found.payload);
+                        }
                     }
                 }
             }
@@ -435,6 +446,7 @@ mod tests {
             offset_count: 5,
             arrival: duolog_types::Nanos(0),
             max_timestamp: duolog_types::TimestampMs(0),
+            of_single_records: false,
         };
         frame(FrameHeader::Create { partition }, &[]).unwrap();
         frame(batch(0), &payload).unwrap();

@@ -25,6 +25,8 @@ pub(crate) struct PlacedBatch {
     pub core: Arc<Core>,
     pub base_offset: Offset,
     pub batch: NewBatch,
+    /// It was made of records that came one by one.
+    pub of_single_records: bool,
 }
 
 impl PlacedBatch {
@@ -35,6 +37,7 @@ impl PlacedBatch {
             offset_count: self.batch.offset_count,
             arrival: self.batch.arrival,
             max_timestamp: self.batch.max_timestamp,
+            of_single_records: self.of_single_records,
         }
     }
 }
@@ -136,7 +139,12 @@ impl WaitingEntry {
         if let Self::One(Waiting::Joined { core, batch }) = self
             && let Some((base_offset, batch)) = batch.take()
         {
-            *self = Self::One(Waiting::Batch(PlacedBatch { core: core.clone(), base_offset, batch }));
+            *self = Self::One(Waiting::Batch(PlacedBatch {
+                core: core.clone(),
+                base_offset,
+                batch,
+                of_single_records: true,
+            }));
         }
     }
 }

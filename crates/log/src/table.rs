@@ -47,6 +47,17 @@ pub trait Table: Send + Sync {
         let _ = (partition, base_offset, arrival, batch);
     }
 
+    /// As [`apply_batch`](Table::apply_batch), for a batch that was made of records appended one by one.
+    fn apply_single_records(
+        &self,
+        partition: PartitionId,
+        base_offset: Offset,
+        arrival: Nanos,
+        batch: &[u8],
+    ) {
+        self.apply_batch(partition, base_offset, arrival, batch);
+    }
+
     /// Sees a delete that isn't checkpointed yet, in the order of entries with batches and frames. Like
     /// [`apply_batch`](Table::apply_batch) also for those that a snapshot of this table may already include. A record
     /// that joined a waiting batch comes with that batch, and thus perhaps before frames that were queued before it.

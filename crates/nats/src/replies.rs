@@ -135,24 +135,25 @@ impl Replies {
     /// Has what a session's messages queued in the log written, and their answers sent: at once, on the calling
     /// thread, if it is a single one that a client waits for.
     pub fn end_of_batch(&self, durability: &dyn Durability) -> Pace {
-        let (count, last) = {
+        let (count, first) = {
             let queue = self.queue.lock();
-            (queue.entries.len(), queue.entries.back().map(|entry| entry.after))
+            (queue.entries.len(), queue.entries.front().map(|entry| entry.after))
         };
         if count == 1 {
             durability.commit_queued();
         } else {
             durability.commit_soon();
         }
-        let Some(last) = last else { return self.pace() };
         let durable = durability.durable_lsn();
-        if last <= durable
+        if first.is_some_and(|first| first <= durable)
             && let Some(mut sending) = self.sending.try_lock()
             && let Some(publisher) = sending.as_mut()
         {
             self.send_durable(durable, publisher);
             publisher.flush();
-        } else {
+        }
+        // What is left, or came meanwhile, is the task's: whoever put it in may have told nobody.
+        if !self.queue.lock().entries.is_empty() {
             self.news.notify_one();
         }
         self.pace()
@@ -200,8 +201,8 @@ impl Replies {
                 continue;
             };
             if first > durability.durable_lsn() && !durability.durable(first).await {
-                let mut queue = self.queue.lock();
-                *queue = Queue::default();
+                // One lock after the other: a session takes them the other way round.
+                *self.queue.lock() = Queue::default();
                 self.waiting.store(0, Ordering::Relaxed);
                 *self.sending.lock() = None;
                 return;
@@ -353,15 +354,24 @@ mod tests {
         assert_eq!(replies.end_of_batch(&*log), Pace::Go);
         assert_eq!(*inbox.0.lock(), ["-  4"], "without a turn of any task");
         answer(11);
+        answer(0);
         answer(12);
         replies.end_of_batch(&*log);
         tokio::task::yield_now().await;
         assert_eq!(inbox.0.lock().len(), 1, "the log's own thread writes several");
         log.0.send_replace(Some(12));
-        while inbox.0.lock().len() < 3 {
+        while inbox.0.lock().len() < 4 {
             inbox.1.notified().await;
         }
-        assert_eq!(*inbox.0.lock(), ["-  4", "-  11", "-  12"]);
+        assert_eq!(*inbox.0.lock(), ["-  4", "-  11", "-  0", "-  12"]);
+        // The last one is true already, the one before it isn't: the task is told of it all the same.
+        answer(15);
+        answer(0);
+        replies.end_of_batch(&*log);
+        log.0.send_replace(Some(15));
+        while inbox.0.lock().len() < 6 {
+            inbox.1.notified().await;
+        }
         log.0.send_replace(None);
         replies.send(Lsn(99), &Inbound::new(b"in", b"never"));
         running.await.unwrap();

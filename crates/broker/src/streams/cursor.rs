@@ -96,7 +96,7 @@ impl Cursor {
     #[must_use]
     pub fn ahead(&self, count: usize) -> Vec<Sequence> {
         self.with(|state, cursor| {
-            let (last, mut from) = (state.last_durable(), cursor.position.max(cursor.looked));
+            let (last, mut from) = (known(state), cursor.position.max(cursor.looked));
             let following = std::iter::from_fn(|| {
                 let sequence = state.index.next_match(&cursor.filter, from, last)?;
                 from = sequence + 1;
@@ -189,8 +189,13 @@ fn time(nanos: u64) -> Nanos {
     Nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
+/// The last message that may be seen and is indexed: a topic's log goes on while its index is asked.
+fn known(state: &State) -> u64 {
+    state.last_durable().min(state.index.last())
+}
+
 fn next(state: &State, cursor: &mut CursorState) -> Option<Delivery> {
-    let (from, last) = (cursor.position.max(cursor.looked), state.last_durable());
+    let (from, last) = (cursor.position.max(cursor.looked), known(state));
     while cursor.ahead.front().is_some_and(|ahead| *ahead < from || state.index.get(*ahead).is_none()) {
         cursor.ahead.pop_front();
     }

@@ -49,6 +49,13 @@ impl Root {
         }
     }
 
+    /// Whether a message with `subject` would have been stored with `key` and its subject beside it.
+    fn keeps(&self, subject: &str, key: Option<&[u8]>) -> bool {
+        use super::subject::{is_literal, is_valid};
+        let (own_key, is_kept) = self.key_of(subject);
+        is_kept && own_key.as_deref() == key && is_valid(subject) && is_literal(subject)
+    }
+
     /// The key of a subject, and whether the subject must be kept beside it.
     pub(crate) fn key_of(&self, subject: &str) -> (Option<Vec<u8>>, bool) {
         match self {
@@ -180,9 +187,11 @@ impl Seen {
     /// `None`: the stream is one of subjects, and the record's key is none.
     pub(crate) fn of(record: &Record, root: &Root) -> Option<Self> {
         let kept = record.headers.iter().find(|(name, _)| name == SUBJECT);
-        let subject = match kept.and_then(|(_, value)| std::str::from_utf8(value.as_ref()?).ok()) {
-            Some(subject) if *root != Root::Empty => subject.to_owned(),
-            _ => root.subject_of(record.key.as_deref())?,
+        let kept = kept.and_then(|(_, value)| std::str::from_utf8(value.as_ref()?).ok());
+        // A Kafka client may write such a header, too: it counts only as we would have written it.
+        let subject = match kept.filter(|kept| root.keeps(kept, record.key.as_deref())) {
+            Some(subject) => subject.to_owned(),
+            None => root.subject_of(record.key.as_deref())?,
         };
         let mut headers = Vec::with_capacity(record.headers.len());
         for (name, value) in &record.headers {

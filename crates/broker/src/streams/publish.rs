@@ -178,8 +178,14 @@ impl Target<'_> {
         state.put(&stored);
         state.enforce_limits(Some(message.subject));
         state.roll_up(rollup, message.subject, sequence.0);
-        // What a rollup purges is told with it; what limits let go waits for more of it.
-        state.flush(rollup != Rollup::No)?;
+        // What a rollup purges is told with it; what limits let go waits for more of it, and for the next time if the log
+        // doesn't take it now: the message is stored.
+        if let Err(error) = state.flush(rollup != Rollup::No) {
+            if rollup != Rollup::No {
+                return Err(error.into());
+            }
+            tracing::warn!(subject = message.subject, %error, "what is beyond the limits could not be deleted yet");
+        }
         Ok(PubAck { sequence, duplicate: false, lsn: if rollup == Rollup::No { lsn } else { state.as_of } })
     }
 

@@ -243,18 +243,28 @@ impl Table for StreamsTable {
     }
 
     fn apply_batch(&self, partition: PartitionId, base_offset: Offset, arrival: Nanos, batch: &[u8]) {
-        let Some(core) = self.replaying(partition) else {
-            // A topic's partition: what NATS clients published has ids perhaps.
-            let ids = super::topic::ids_of(arrival, batch);
-            if !ids.is_empty() && !duolog_env::seeded_bug("dedup_forgotten") {
-                self.recovering(partition).lock().recover_ids(ids);
-            }
-            return;
-        };
+        let Some(core) = self.replaying(partition) else { return };
         let mut state = core.lock();
         if let Err(error) = replay(&mut state, arrival, batch) {
             // The log checked it when it was appended and now again; it isn't ours to stop recovery.
             tracing::error!(%partition, %base_offset, error, "recovery met a batch whose records can't be read");
+        }
+    }
+
+    fn apply_single_records(
+        &self,
+        partition: PartitionId,
+        base_offset: Offset,
+        arrival: Nanos,
+        batch: &[u8],
+    ) {
+        if self.catalog.lock().is_stream(partition) {
+            return self.apply_batch(partition, base_offset, arrival, batch);
+        }
+        // A topic's partition: what NATS clients published has ids perhaps.
+        let ids = super::topic::ids_of(arrival, batch);
+        if !ids.is_empty() && !duolog_env::seeded_bug("dedup_forgotten") {
+            self.recovering(partition).lock().recover_ids(ids);
         }
     }
 

@@ -5,15 +5,15 @@
 //! comes through either door is noted (`tail`) until the index has it or the log can be read that far.
 //!
 //! The dedup window holds the ids of what NATS clients published. It is stored as any stream's; what isn't checkpointed is
-//! found again by its batches, which look as those of single records do.
+//! found again in batches that the log says are of single records: Kafka's are none.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use duolog_log::{Chunk, ColdRead, Read, ReadSpec};
-use duolog_record::{BatchHeader, Compression, records, split};
-use duolog_types::{Lsn, NO_PRODUCER_ID, Nanos, Offset, Sequence};
+use duolog_record::{BatchHeader, records, split};
+use duolog_types::{Lsn, Nanos, Offset, Sequence};
 
 use super::core::{State, Stored, StreamCore, nanos};
 use super::headers::{self, Ttl};
@@ -160,15 +160,9 @@ impl State {
     }
 }
 
-/// The ids, sequences and times of the messages in a batch of single records; none if it is a Kafka client's.
+/// The ids, sequences and times of the messages in a batch of single records.
 pub(crate) fn ids_of(arrival: Nanos, batch: &[u8]) -> Vec<(Vec<u8>, u64, u64)> {
     let Ok(header) = BatchHeader::parse(batch) else { return Vec::new() };
-    let single = header.producer_id == NO_PRODUCER_ID
-        && header.base_timestamp == arrival.to_ms()
-        && header.compression() == Ok(Compression::None);
-    if !single {
-        return Vec::new();
-    }
     let Ok(found) = records(&Bytes::copy_from_slice(batch), DECODE) else { return Vec::new() };
     let mut ids = Vec::new();
     for record in found.map_while(Result::ok) {

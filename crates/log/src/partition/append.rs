@@ -67,7 +67,7 @@ impl Partition {
         self.log.space.admit_data(batch.bytes.len() as u64)?;
         let base_offset = state.next;
         let end_offset = end_of(base_offset, i64::from(batch.offset_count))?;
-        let placed = PlacedBatch { core: self.core.clone(), base_offset, batch };
+        let placed = PlacedBatch { core: self.core.clone(), base_offset, batch, of_single_records: false };
         // Still under the partition's lock: no later offset can get an earlier place in the WAL.
         let lsn = self.log.queue.push(WaitingEntry::One(Waiting::Batch(placed)), true, wake)?;
         state.next = end_offset;

@@ -55,6 +55,8 @@ pub(crate) enum FrameHeader {
         offset_count: u32,
         arrival: Nanos,
         max_timestamp: TimestampMs,
+        /// It was made of records that came one by one.
+        of_single_records: bool,
     },
     /// Its payload names the offsets (`dead::ranges`).
     Delete {
@@ -99,12 +101,12 @@ impl FrameHeader {
                 out.put_i64(from.0);
                 out.put_i64(to.0);
             }
-            Self::Batch { base_offset, offset_count, arrival, max_timestamp, .. } => {
+            Self::Batch { base_offset, offset_count, arrival, max_timestamp, of_single_records, .. } => {
                 out.put_i64(base_offset.0);
                 out.put_i64(arrival.0);
                 out.put_i64(max_timestamp.0);
                 out.put_u32(offset_count);
-                out.put_u32(0); // reserved
+                out.put_u32(u32::from(of_single_records)); // flags; the other bits are reserved
             }
         }
     }
@@ -129,7 +131,15 @@ impl FrameHeader {
                 let arrival = get.nanos()?;
                 let max_timestamp = get.timestamp()?;
                 let offset_count = get.u32()?;
-                Self::Batch { partition, base_offset, offset_count, arrival, max_timestamp }
+                let of_single_records = get.u32()? & 1 != 0;
+                Self::Batch {
+                    partition,
+                    base_offset,
+                    offset_count,
+                    arrival,
+                    max_timestamp,
+                    of_single_records,
+                }
             }
             _ => return None,
         })
@@ -227,13 +237,16 @@ mod tests {
                 .prop_map(|(partition, to)| FrameHeader::Trim { partition, to }),
             (partition.clone(), offset.clone(), offset.clone())
                 .prop_map(|(partition, from, to)| FrameHeader::Skip { partition, from, to }),
-            (partition, offset, any::<u32>(), any::<i64>(), any::<i64>()).prop_map(
-                |(partition, base_offset, offset_count, arrival, max)| FrameHeader::Batch {
-                    partition,
-                    base_offset,
-                    offset_count,
-                    arrival: Nanos(arrival),
-                    max_timestamp: TimestampMs(max),
+            (partition, offset, any::<u32>(), any::<i64>(), any::<i64>(), any::<bool>()).prop_map(
+                |(partition, base_offset, offset_count, arrival, max, of_single_records)| {
+                    FrameHeader::Batch {
+                        partition,
+                        base_offset,
+                        offset_count,
+                        arrival: Nanos(arrival),
+                        max_timestamp: TimestampMs(max),
+                        of_single_records,
+                    }
                 }
             ),
         ]
