@@ -30,13 +30,13 @@ def prepare(kind):
 
 
 class NatsServer:
-    """A server with a directory and a port that outlive its process."""
+    """A server with a directory and ports that outlive its process."""
 
     def __init__(self, kind, sync_always=False):
         self.kind, self.sync_always = kind, sync_always
         self.binary = prepare(kind)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{kind}-interop-"))
-        self.address = None
+        self.address = self.kafka = None
         self.starts = 0
         self.start()
 
@@ -59,7 +59,7 @@ class NatsServer:
             self.kafka = broker.KAFKA_LINE.search(self.running.log_path.read_text()).group(1)
 
     def _duolog(self):
-        command = [self.binary, "serve", "--data-dir", self.directory / "data", "--kafka-listen", "127.0.0.1:0",
+        command = [self.binary, "serve", "--data-dir", self.directory / "data", "--kafka-listen", self.kafka or "127.0.0.1:0",
                    "--http-listen", "127.0.0.1:0", "--nats-listen", self.address or "127.0.0.1:0"]
 
         def printed_address(log):
